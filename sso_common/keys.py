@@ -1,0 +1,53 @@
+"""Keys: what is derived from a secret, and the public keys that a site trusts. Pure.
+
+In: secrets and labels. Out: independent keys, by HKDF-SHA256 (RFC 5869). The portal derives each
+site's secret from its root secret; a site derives its own keys from its secret. Neither way back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from itsdangerous.encoding import base64_encode
+
+KEY_BYTES = 32
+
+_SALT = b"sso_common/1"
+
+
+def derive(secret: bytes, label: str, generation: int = 0) -> bytes:
+    """Derive 32 bytes for one purpose; another label or generation gives an unrelated key."""
+    if len(secret) < KEY_BYTES:
+        raise ValueError(f"A secret needs at least {KEY_BYTES} bytes, this one has {len(secret)}.")
+    info = f"{label}\x00{generation}".encode()
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=_SALT, info=info).derive(secret)
+
+
+def key_id(public_key: bytes) -> str:
+    """The ``kid`` of a public key: 8 characters from its SHA-256, so a key names itself."""
+    return base64_encode(hashlib.sha256(public_key).digest()[:6]).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteKeys:
+    """Everything that a site derives from one generation of its site secret."""
+
+    secret: bytes = field(repr=False)
+
+    @property
+    def django_secret_key(self) -> str:
+        """The site's ``SECRET_KEY``: signs its CSRF tokens, password resets and cookies."""
+        return base64_encode(derive(self.secret, "django-secret-key")).decode("ascii")
+
+    @property
+    def request_key(self) -> bytes:
+        """Signs the site's requests to the portal."""
+        return derive(self.secret, "portal-request")
+
+    @property
+    def redis_password(self) -> str:
+        """The password of the site's Redis user."""
+        return base64_encode(derive(self.secret, "redis-password")).decode("ascii")

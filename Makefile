@@ -1,0 +1,81 @@
+# Needs Python >= 3.11 and make; everything else is installed into a folder of its own (.venv).
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+ifeq ($(origin PYTHON),file)
+VENV := .venv
+else
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+endif
+RUN := $(VENV)/bin/python
+
+# Options of the demo: `make demo PORT=9000` moves all of it; see `make demo DEMO_ARGS=--help`.
+# Only what is given on make's command line counts: PORT is too common a name in people's environments.
+DEMO_ARGS ?=
+option = $(if $(filter command%,$(origin $(1))),$(2) $($(1)))
+demo_options = $(call option,DOMAIN,--domain) $(call option,PORT,--portal-port) \
+	$(call option,SITE_A_PORT,--site-a-port) $(call option,SITE_B_PORT,--site-b-port) \
+	$(call option,REDIS_PORT,--redis-port) $(call option,DATA_DIR,--data-dir) $(call option,NAMESPACE,--namespace)
+
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+MATRIX ?= python3.11 python3.13
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  PYTHON=python3.13 uses another Python, in an environment of its own."
+	@echo "  Demo: PORT= SITE_A_PORT= SITE_B_PORT= REDIS_PORT= DOMAIN= DATA_DIR= NAMESPACE="
+
+.PHONY: demo
+demo: .python ## start portal, two sites and Valkey on this machine (Ctrl-C stops all of it)
+	@$(PYTHON) demo/environment.py $(VENV) requirements/demo.txt requirements/dev.txt
+	@$(RUN) -m demo $(demo_options) $(DEMO_ARGS)
+
+.PHONY: test
+test: .dev ## run all tests (PYTEST_ARGS="-k cart" runs some)
+	@$(RUN) -m pytest $(PYTEST_ARGS)
+
+.PHONY: matrix
+matrix: ## run all tests with each Python of MATRIX
+	@for python in $(MATRIX); do \
+		echo "== $$python"; \
+		$(MAKE) --no-print-directory test PYTHON=$$python || exit 1; \
+	done
+
+.PHONY: lint
+lint: .dev ## check style (ruff) and types (mypy)
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+.PHONY: format
+format: .dev ## repair style where it can be done by itself
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+.PHONY: bench
+bench: .dev ## measure this project against stock Django (alternating, as ratios)
+	@$(RUN) -m benchmarks $(BENCH_ARGS)
+
+.PHONY: requirements
+requirements: ## pin the newest versions that pyproject.toml allows (needs uv)
+	@sh requirements/compile.sh
+
+.PHONY: clean
+clean: ## remove everything that running leaves behind, the demo's data included
+	rm -rf .venv .venv-* .demo .demo-* .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Not files: the two lines below are steps that other targets share.
+.PHONY: .python .dev
+.python:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+		echo "There is no '$(PYTHON)' here: install Python 3.11 or newer, or name one with PYTHON=/path/to/python3." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "This needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null || echo unusable): name a newer one with PYTHON=/path/to/python3." >&2; exit 1; }
+
+.dev: .python
+	@$(PYTHON) demo/environment.py $(VENV) requirements/dev.txt

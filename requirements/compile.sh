@@ -1,0 +1,20 @@
+#!/bin/sh
+# Pins what pyproject.toml allows, with hashes, for every supported Python and platform in one file.
+# No configuration of this machine may get in: an index or a folder of wheels of its own would change the hashes.
+set -eu
+cd "$(dirname "$0")/.."
+unset PIP_FIND_LINKS PIP_EXTRA_INDEX_URL PIP_INDEX_URL UV_FIND_LINKS UV_EXTRA_INDEX_URL UV_INDEX UV_INDEX_URL UV_DEFAULT_INDEX
+
+pin() {
+    uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-header --annotation-style line "$@"
+}
+
+pin --upgrade pyproject.toml --extra portal --extra demo --extra postgres --group test --group lint \
+    --output-file requirements/dev.txt
+pin pyproject.toml --extra portal --extra demo --constraint requirements/dev.txt --output-file requirements/demo.txt
+
+if grep -nE '://|--find-links|file:| @ ' requirements/demo.txt requirements/dev.txt; then
+    echo "An address or a local path got into the pinned requirements." >&2
+    exit 1
+fi

@@ -27,7 +27,7 @@ import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
-APPLICATION = '''
+APPLICATION = """
 import django
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -38,7 +38,9 @@ from django.urls import path
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "page.sqlite3", "CONN_MAX_AGE": None}},
+    DATABASES={
+        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "page.sqlite3", "CONN_MAX_AGE": None}
+    },
     MIDDLEWARE=["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"],
     ROOT_URLCONF=__name__,
     SECRET_KEY="benchmark",
@@ -52,7 +54,9 @@ def query():
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 10) SELECT i FROM n")
+        cursor.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 10) SELECT i FROM n"
+        )
         return cursor.fetchall()
 
 
@@ -69,16 +73,21 @@ async def ahello(request):
 urlpatterns = [path("", hello), path("async/", ahello)]
 wsgi = get_wsgi_application()
 asgi = get_asgi_application()
-'''
+"""
 
-GUNICORN = ["-m", "gunicorn", "--workers", "1", "--bind", "127.0.0.1:{port}", "--log-level", "error", "--keep-alive", "5"]
+GUNICORN = ["-m", "gunicorn", "--workers", "1", "--bind", "127.0.0.1:{port}", "--log-level", "error"]
 GRANIAN = ["-m", "granian", "--workers", "1", "--port", "{port}", "--no-log"]
 SERVERS = {
     "wsgi granian": [*GRANIAN, "--interface", "wsgi", "--blocking-threads", "4", "application:wsgi"],
     "wsgi gunicorn gthread": [*GUNICORN, "--worker-class", "gthread", "--threads", "4", "application:wsgi"],
     "asgi granian": [*GRANIAN, "--interface", "asginl", "application:asgi"],
     "asgi gunicorn asgi": [*GUNICORN, "--worker-class", "asgi", "application:asgi"],
-    "asgi gunicorn uvicorn": [*GUNICORN, "--worker-class", "uvicorn.workers.UvicornWorker", "application:asgi"],
+    "asgi gunicorn uvicorn": [
+        *GUNICORN,
+        "--worker-class",
+        "uvicorn.workers.UvicornWorker",
+        "application:asgi",
+    ],
 }
 
 

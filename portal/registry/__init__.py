@@ -1,0 +1,1 @@
+"""Sites, their origins, and who may do what there."""

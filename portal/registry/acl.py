@@ -1,0 +1,115 @@
+"""The Redis users of the sites: what each may do, and no more.
+
+In: a registered site. Out: an ACL user in Redis, ``<namespace>-<site>``. The portal alone runs this,
+with its own privileged Redis user; ``store.answering`` turns a failure into ``StoreUnavailable``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any
+
+from redis.cluster import RedisCluster
+from redis.exceptions import ResponseError
+
+from portal import keys
+from sso_common import conf, store
+
+from .models import Site
+
+logger = logging.getLogger("portal.registry")
+
+#: To connect, and for ``sso_doctor`` to see version, persistence, eviction and its own name.
+_CONNECTION = (
+    "+auth",
+    "+hello",
+    "+ping",
+    "+quit",
+    "+select",
+    "+client|setinfo",
+    "+client|setname",
+    "+info",
+    "+acl|whoami",
+)
+#: What a cluster's client needs to find the right node.
+_CLUSTER = ("+cluster|slots", "+cluster|shards", "+command", "+asking")
+_READING = ("+get", "+pttl", "+exists", "+hgetall")
+_WRITING = ("+hset", "+hsetnx", "+hdel", "+unlink", "+pexpire", "+eval", "+evalsha")
+
+
+def rules(site: str, passwords: list[str], *, cluster: bool = False) -> list[str]:
+    """The arguments of ``ACL SETUSER`` for a site.
+
+    A command is allowed where the root permissions or one selector allow it for all of its keys. So
+    reading an identity comes from the root, and ending or extending one from a selector, which lets
+    no script (it needs write permission on all its keys) near an identity record.
+    """
+    namespace = conf.namespace()
+    hashes = [f"#{hashlib.sha256(password.encode()).hexdigest()}" for password in passwords]
+    return [
+        "reset",
+        "on",
+        *hashes,
+        f"%R~{namespace}:{{*}}:identity",
+        f"~{namespace}:{{*}}:site:{site}",
+        f"~{namespace}:anon:{site}:*",
+        *_CONNECTION,
+        *(_CLUSTER if cluster else ()),
+        *_READING,
+        *_WRITING,
+        f"(%W~{namespace}:{{*}}:identity +unlink +pexpire)",
+        f"(~{namespace}:events +xadd +xread)",
+    ]
+
+
+def user_name(site: str) -> str:
+    """The name of a site's Redis user."""
+    return f"{conf.namespace()}-{site}"
+
+
+def grant(site: Site) -> None:
+    """Create a site's Redis user, or set it to exactly what it should be. Raises ``StoreUnavailable``."""
+    passwords = [each.redis_password for each in _keys_of(site)]
+    with store.answering():
+        cluster = isinstance(store.client(), RedisCluster)
+        _everywhere("ACL SETUSER", user_name(site.name), *rules(site.name, passwords, cluster=cluster))
+        _save()
+
+
+def revoke(site: str) -> None:
+    """Remove a site's Redis user and close its connections. Raises ``StoreUnavailable``."""
+    with store.answering():
+        _everywhere("ACL DELUSER", user_name(site))
+        _save()
+
+
+def grant_all() -> int:
+    """Set every site's Redis user, for a Redis that has lost them. Returns how many."""
+    sites = list(Site.objects.all())
+    for site in sites:
+        grant(site)
+    return len(sites)
+
+
+def _keys_of(site: Site) -> list[keys.SiteKeys]:
+    # From the row at hand: it may not be saved yet.
+    ring = keys.keyring()
+    return [keys.SiteKeys(ring.site_secret(site.name, generation)) for generation in site.generations]
+
+
+def _everywhere(*command: str) -> None:
+    """Every node of a cluster keeps its own list of users."""
+    client: Any = store.client()
+    options = {"target_nodes": RedisCluster.ALL_NODES} if isinstance(client, RedisCluster) else {}
+    client.execute_command(*command, **options)
+
+
+def _save() -> None:
+    try:
+        _everywhere("ACL SAVE")
+    except ResponseError as error:
+        # The text is Redis's own and names no key; see the hint of ``sso_site add``.
+        logger.warning(
+            "Redis keeps its users in memory only, until it is configured with an aclfile: %s", error
+        )

@@ -1,0 +1,203 @@
+"""Settings of the portal.
+
+Environment, the first four required: ``SSO_ROOT_SECRET`` (base64url of at least 32 random bytes),
+``SSO_PORTAL_URL``, ``SSO_DOMAIN``, ``SSO_REDIS_URL`` (with the portal's own Redis user and password);
+then ``SSO_SITE_REDIS_URL`` (how sites reach Redis, where that differs), ``SSO_NAMESPACE``,
+``DATABASE_URL``, ``SSO_SIGNING_KEYS``, ``SSO_SIGNING_KEY``, ``SSO_PORTAL_KEYS`` (see ``portal/keys.py``),
+``SSO_OPEN_SIGNUP``, ``SSO_CLIENT_IP_HEADER``, ``EMAIL_HOST`` and its relatives, ``EMAIL_FOLDER``,
+``DEFAULT_FROM_EMAIL``, ``DJANGO_DEBUG``.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+
+from portal.keys import keyring_from, portal_dsn_from, without_user
+from sso_common import conf as sso
+
+BASE_DIR = Path(__file__).resolve().parent
+DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
+
+# --- single sign-on ------------------------------------------------------------------------------
+
+SSO_KEYRING = keyring_from(os.environ)
+SSO_DSN = str(portal_dsn_from(os.environ, SSO_KEYRING))  # the portal is a site, too
+SSO_SITE_REDIS_URL = os.environ.get("SSO_SITE_REDIS_URL") or without_user(sso.parse_dsn(SSO_DSN).redis_url)
+
+# Seconds. A session ends when nobody has used it for the idle time, and at the latest at the absolute one.
+SSO_IDLE, SSO_ABSOLUTE = 12 * 3600, 7 * 86400
+SSO_IDLE_REMEMBERED, SSO_ABSOLUTE_REMEMBERED = 14 * 86400, 90 * 86400
+
+SECRET_KEY, *SECRET_KEY_FALLBACKS = sso.secret_keys(SSO_DSN)
+
+PORTAL_URL = urlsplit(sso.parse_dsn(SSO_DSN).portal_url)
+HTTPS = PORTAL_URL.scheme == "https"
+ALLOWED_HOSTS = [PORTAL_URL.hostname or "", "127.0.0.1", "localhost"]  # the latter two: sites on this machine
+
+# --- parts ---------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "portal.accounts",
+    "portal.registry",
+    "portal.sessions",
+    "portal.feed",
+    "portal.audit",
+    "portal.apps.PortalAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "sso_common",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.sessions.middleware.PortalSessionMiddleware",  # sso_common's, and it alone issues the SSO cookie
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "sso_common.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "portal.middleware.ContentSecurityPolicyMiddleware",
+]
+
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}", conn_max_age=600)
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Readers must not wait, and writers must queue.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+# Rate limits must count for all worker processes together, so they are in Redis, under a prefix of their own.
+CACHES = {"sso": sso.cache(SSO_DSN)}
+CACHES["default"] = CACHES["sso"] | {"KEY_PREFIX": f"{sso.parse_dsn(SSO_DSN).namespace}:portal-cache"}
+
+# --- sessions and cookies ------------------------------------------------------------------------
+
+SESSION_ENGINE = "sso_common.sessions"
+SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE = "__Host-session", True
+CSRF_COOKIE_NAME, CSRF_COOKIE_SECURE = "__Host-csrf", True
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "portal.views.csrf_failure"
+
+# --- accounts ------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "portal.sessions.backends.PortalBackend",  # the user of a signed-in session
+    "allauth.account.auth_backends.AuthenticationBackend",  # passwords
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+    "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+
+ACCOUNT_ADAPTER = "portal.sessions.adapter.PortalAccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGOUT_REDIRECT_URL = "signed_out"
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # all *other* sessions end; see portal/sessions/signals.py
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = PORTAL_URL.scheme
+ACCOUNT_USER_DISPLAY = "portal.views.display_name"
+ACCOUNT_USERNAME_MIN_LENGTH = 2
+SSO_OPEN_SIGNUP = os.environ.get("SSO_OPEN_SIGNUP") == "1"
+# A stranger proves the address first; people whom an administrator has entered may sign in before that.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SSO_OPEN_SIGNUP else "optional"
+
+# Behind how many or which proxies the portal is, only its operator knows: name the header that the outermost
+# one sets and clients cannot forge (for example X-Real-IP). Without it, the connection's own address counts.
+ALLAUTH_TRUSTED_CLIENT_IP_HEADER = os.environ.get("SSO_CLIENT_IP_HEADER") or None
+
+DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", f"no-reply@{PORTAL_URL.hostname}")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+if os.environ.get("EMAIL_HOST"):
+    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    EMAIL_HOST = os.environ["EMAIL_HOST"]
+    EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "587"))
+    EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "1") == "1"
+    EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+    EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+    EMAIL_TIMEOUT = 10
+elif os.environ.get("EMAIL_FOLDER"):
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = os.environ["EMAIL_FOLDER"]
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# --- the rest ------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # the few files are served from where they are; collectstatic is optional
+
+# TLS ends at a proxy; plain http is for *.localhost, where browsers accept Secure cookies, too.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^sso/health/$", r"^sso/v1/(users|status)$"]  # asked by machines inside, signed
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "portal": {"handlers": ["console"], "level": "INFO", "propagate": False},
+    },
+}

@@ -67,12 +67,15 @@ class Part:
         environment: Mapping[str, str],
         log: Path,
         watchdog: Watchdog,
+        *,
+        user: int | None = None,
     ) -> None:
         self.name = name
         self.command = list(command)
         self.environment = dict(environment)
         self.log = log
         self._watchdog = watchdog
+        self._user = user  # for servers that refuse to run as root
         self._process: subprocess.Popen[bytes] | None = None
         self._is_swept = True  # nothing of its group is left; another process may get the number
 
@@ -105,6 +108,7 @@ class Part:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=self._user,
             )
         self._is_swept = False
         self._watchdog.watch(self._process.pid)

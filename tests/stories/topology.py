@@ -1,0 +1,148 @@
+"""The real topology for the stories: the one that ``make demo`` starts, on free ports, with new data.
+
+What a story needs to know:
+
+- ``topology.urls["portal"]``, ``["site_a"]``, ``["site_b"]``: the addresses, without a final slash.
+- ``topology.parts[name]`` is a process: ``redis``, ``portal``, ``site_a``, ``site_b``, ``sync_a`` or
+  ``sync_b``; ``.stop()`` is SIGTERM, ``.kill()`` -9, ``.pause()`` SIGSTOP, ``.resume()`` SIGCONT.
+- ``topology.restart(name)`` starts a part again and returns when it answers.
+- ``topology.manage("portal", "sso_site", "list")`` runs a management command and returns what it printed.
+- ``topology.redis`` is a connection that may do everything: look there, never write what a part would write.
+- ``topology.get("site_a", "/path", cookies={...})`` asks a server without a browser, and follows no redirect.
+- ``topology.eventually(lambda: ...)`` waits, with a limit, for something that arrives through the feed.
+- After each test ``restore()`` brings back whatever it has stopped; data stays: make people of your own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+
+import redis
+
+from demo.options import ROOT, options
+from demo.topology import Topology, free_port
+from demo.valkey import wait_until_ready
+
+_SERVERS = ("portal", "site_a", "site_b")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: ``headers`` finds names in any case, ``headers.get_all`` finds all cookies."""
+
+    status: int
+    headers: Message
+    body: str
+    seconds: float
+
+
+class StoryTopology(Topology):
+    """``demo.topology.Topology`` with what the stories do to it; see the module's docstring."""
+
+    redis: redis.Redis
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Part -> its address as browsers see it."""
+        return self.options.urls
+
+    def start(self) -> None:
+        super().start()
+        self.redis = redis.Redis.from_url(self.operator_url, decode_responses=True)
+
+    def restart(self, name: str) -> None:
+        """Start a part (again), and return when it answers."""
+        self.parts[name].kill()
+        self.parts[name].start()
+        if name == "redis":
+            wait_until_ready(self.operator_url, self.parts[name].is_running).close()
+        if name in _SERVERS:
+            self.wait_until_answering(name)
+
+    def wait_until_answering(self, name: str) -> None:
+        """Return when a server answers at all, be it well or not."""
+        self.eventually(lambda: isinstance(self.health(name), int), seconds=20)
+
+    def restore(self) -> None:
+        """Bring back every part that is stopped, dead or paused; return when all is well."""
+        for name, part in self.parts.items():
+            part.resume()
+            if not part.is_running():
+                self.restart(name)
+        self.wait_until_ready(_SERVERS, seconds=30)
+
+    def manage(self, project: str, *arguments: str, check: bool = True) -> str:
+        """Run a management command of a project in its own environment; return its output."""
+        done = subprocess.run(
+            [sys.executable, ROOT / project / "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment(project),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def get(
+        self,
+        name: str,
+        path: str,
+        *,
+        method: str = "GET",
+        cookies: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+        timeout: float = 20,
+    ) -> Answer:
+        """One request to a server, as a program and not a browser would send it."""
+        sent = {"Host": self.urls[name].removeprefix("http://"), **(headers or {})}
+        if cookies:
+            sent["Cookie"] = "; ".join(f"{key}={value}" for key, value in cookies.items())
+        connection = http.client.HTTPConnection("127.0.0.1", self.options.ports[name], timeout=timeout)
+        began = time.monotonic()
+        try:
+            connection.request(method, path, body=body, headers=sent)
+            response = connection.getresponse()
+            text = response.read().decode(errors="replace")
+            return Answer(response.status, response.headers, text, time.monotonic() - began)
+        finally:
+            connection.close()
+
+    def eventually(self, is_so: Callable[[], object], *, seconds: float = 15) -> None:
+        """Return as soon as ``is_so()`` is true; fail when it is not within the limit."""
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"Not so within {seconds:.0f} s.")
+            time.sleep(0.05)
+
+    def logs(self) -> dict[str, str]:
+        """Part -> the end of its log, for a report about a failure."""
+        return {name: part.tail(40) for name, part in self.parts.items()}
+
+
+@contextmanager
+def story_topology(folder: Path) -> Iterator[StoryTopology]:
+    """A started topology in an empty folder, on free ports."""
+    ports = [free_port() for _ in range(3)]
+    chosen = options(
+        portal_port=ports[0],
+        site_a_port=ports[1],
+        site_b_port=ports[2],
+        data_dir=folder / "data",
+        namespace="story",
+    )
+    with StoryTopology(chosen) as topology:
+        yield topology

@@ -1,0 +1,19 @@
+#!/usr/bin/env python
+"""Django's command line for Notes."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run one command."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_a.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Notes and who may see them."""

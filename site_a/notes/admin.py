@@ -1,0 +1,24 @@
+"""Notes in the admin: staff look after the public ones; private ones stay private, here too."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from .models import Note
+
+
+@admin.register(Note)
+class NoteAdmin(admin.ModelAdmin):
+    """Public notes, and one's own."""
+
+    list_display = ["title", "owner", "is_public", "updated_at"]
+    list_filter = ["is_public", "tint"]
+    list_select_related = ["owner"]
+    search_fields = ["title", "body", "owner__username"]
+    readonly_fields = ["owner", "created_at", "updated_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Note]:
+        return super().get_queryset(request).visible_to(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - the shape Django calls
+        return False  # a note is written by its owner, at the site

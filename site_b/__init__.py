@@ -1,0 +1,1 @@
+"""Shop: an ASGI project with its own user model, an anonymous cart and a JSON API, signed in at the portal."""

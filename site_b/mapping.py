@@ -1,0 +1,16 @@
+"""From the portal's view of a user to this site's own user model (``SSO_USER_MAPPER``)."""
+
+from typing import Any
+
+from sso_common.snapshot import UserSnapshot
+from sso_common.users import UserMapper
+
+
+class ShopUserMapper(UserMapper):
+    """The usual fields, and one ``name`` made of two."""
+
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        return {
+            **super().fields(snapshot),
+            "name": f"{snapshot.first_name} {snapshot.last_name}".strip(),
+        }

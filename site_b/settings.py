@@ -1,0 +1,119 @@
+"""Settings of Shop.
+
+The lines marked ``SSO 1`` to ``SSO 10`` are all that ``sso_common`` asks of a site. The rest is what
+any Django project has: take the ten lines out, and stock Django is left.
+
+Environment: ``SSO_DSN`` (printed by the portal), ``DATABASE_URL``, ``SITE_HOSTS``, ``SITE_PLACES``,
+``DJANGO_DEBUG``.
+"""
+
+import os
+from pathlib import Path
+
+import dj_database_url
+
+from sso_common import conf as sso  # SSO 1
+
+BASE_DIR = Path(__file__).resolve().parent
+
+DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
+ALLOWED_HOSTS = os.environ.get("SITE_HOSTS", ".localhost").split(",")
+SECRET_KEY, *SECRET_KEY_FALLBACKS = sso.secret_keys()  # SSO 2
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "site_b.customers",
+    "site_b.shop",
+]
+INSTALLED_APPS += ["sso_common"]  # SSO 3
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "site_b.static_files.StaticFilesMiddleware",
+    "sso_common.middleware.SessionMiddleware",  # SSO 4
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "sso_common.middleware.AuthenticationMiddleware",  # SSO 5
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+AUTHENTICATION_BACKENDS = [
+    "sso_common.backends.SSOBackend",  # SSO 6
+    "django.contrib.auth.backends.ModelBackend",
+]
+SESSION_ENGINE = "sso_common.sessions"  # SSO 7
+SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE = "__Host-session", True  # SSO 8
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES["sso"] = sso.cache()  # SSO 9
+LOGIN_URL = "sso:login"  # SSO 10
+
+# This site's user has one `name`, where the portal has a first and a last one.
+AUTH_USER_MODEL = "customers.Customer"
+SSO_USER_MAPPER = "site_b.mapping.ShopUserMapper"
+
+ROOT_URLCONF = "site_b.urls"
+ASGI_APPLICATION = "site_b.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "site_b.places.places",
+            ],
+        },
+    },
+]
+
+# No persistent connections: under ASGI a request is not bound to one thread.
+DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # `sso_sync` writes beside the server: readers must not wait, and writers must queue.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # the few files are served from where they are; collectstatic is optional
+
+# Behind a TLS proxy, wherever the portal is; plain http is for *.localhost, where browsers accept
+# Secure cookies, too.
+HTTPS = os.environ.get("SSO_DSN", "").startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+CSRF_COOKIE_NAME, CSRF_COOKIE_SECURE = "__Host-csrf", True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "site_b.shop.errors.csrf_failure"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"  # templates must not wait for Redis
+
+# The other places of the family, for the bar at the top: "Notes=https://a.example.com".
+PLACES = [place.split("=", 1) for place in os.environ.get("SITE_PLACES", "").split() if "=" in place]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {"django": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+}

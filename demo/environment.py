@@ -62,7 +62,7 @@ def _create(folder: Path) -> None:
 
 def _install(folder: Path, file: Path) -> None:
     print(f"Installing {file} ...", flush=True)
-    command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input"]
+    command: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input"]
     command += ["--disable-pip-version-check", "--require-hashes", "--requirement", file]
     if subprocess.run(command, check=False).returncode:
         sys.exit(f"The packages in {file} could not be installed; pip's own words are above.")

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -307,10 +307,10 @@ class Topology:
         return self._add(name, command, self.environment(name))
 
     def _add_sync(self, site: str) -> Part:
-        command = [sys.executable, ROOT / site / "manage.py", "sso_sync", "--follow"]
+        command: list[str | Path] = [sys.executable, ROOT / site / "manage.py", "sso_sync", "--follow"]
         return self._add(site.replace("site", "sync"), command, self.environment(site))
 
-    def _add(self, name: str, command: list[str | Path], environment: Mapping[str, str]) -> Part:
+    def _add(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> Part:
         if self._watchdog is None:
             raise RuntimeError("start() makes the parts.")
         self.parts[name] = Part(name, command, environment, self._log(name), self._watchdog)

@@ -78,7 +78,7 @@ class ValkeyServer:
         """No keys, no scripts, no users but the operator, the shipped limits."""
         self.admin.flushall()
         self.admin.script_flush()
-        if users := [name for name in self.admin.acl_users() if name != "default"]:
+        if users := [str(name) for name in self.admin.acl_users() if name != "default"]:
             self.admin.acl_deluser(*users)
         self.admin.config_set("maxmemory", "256mb")
 
@@ -113,11 +113,27 @@ def postgres_server() -> Iterator[str]:
         for path in (folder, password):
             _give(path, owner)
         binaries = _postgres_binaries(folder, owner)
-        initdb = [binaries / "initdb", "--pgdata", data, "--username", "postgres", "--pwfile", password]
+        initdb: list[str | Path] = [
+            binaries / "initdb",
+            "--pgdata",
+            data,
+            "--username",
+            "postgres",
+            "--pwfile",
+            password,
+        ]
         initdb += ["--auth", "scram-sha-256", "--no-locale", "--encoding", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder, user=owner, group=_group(owner))
         port = free_port()
-        command = [binaries / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+        command: list[str | Path] = [
+            binaries / "postgres",
+            "-D",
+            data,
+            "-p",
+            str(port),
+            "-c",
+            "listen_addresses=127.0.0.1",
+        ]
         command += ["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=50"]
         part = Part("postgres", command, os.environ, folder / "postgres.log", watchdog, user=owner)
         try:

@@ -59,6 +59,12 @@ class UserInactive(Absent):
     reason = "inactive"
 
 
+class NotAdmitted(Absent):
+    """Signed in, but not admitted to this site."""
+
+    reason = "not-admitted"
+
+
 class Untrusted(SSOError):
     """Something was presented that the portal did not issue."""
 

@@ -18,9 +18,10 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from itsdangerous import BadSignature as ItsdangerousBadSignature
-from itsdangerous import Signer, SigningAlgorithm
+from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.exc import BadData
+from itsdangerous.signer import SigningAlgorithm
 
 from . import conf
 from .exceptions import (

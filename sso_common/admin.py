@@ -1,0 +1,52 @@
+"""The Django admin behind the single sign-on: ``"sso_common.admin.SSOAdminConfig"`` in
+``INSTALLED_APPS`` in place of ``"django.contrib.admin"``.
+
+Not signed in: to the login hop. Signed in without ``is_staff``: a 403 page, where the stock admin
+would show its login form for ever. ``/admin/login/?local`` keeps Django's own form, for an
+operator's local account.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.apps import AdminConfig
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from . import responses
+from .views import login_path
+
+LOCAL = "local"
+
+
+class SSOAdminConfig(AdminConfig):
+    """Django's admin with ``SSOAdminSite`` as its site."""
+
+    default_site = "sso_common.admin.SSOAdminSite"
+
+
+class SSOAdminSite(AdminSite):
+    """An admin site that signs people in at the portal."""
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """See the module's docstring."""
+        if self.has_permission(request):
+            return HttpResponseRedirect(_next(request))
+        if request.user.is_authenticated:
+            return responses.forbidden(request)
+        if LOCAL in request.GET or request.method == "POST":
+            return super().login(request, extra_context)
+        return HttpResponseRedirect(login_path(_next(request)))
+
+
+def _next(request: HttpRequest) -> str:
+    address = request.GET.get(REDIRECT_FIELD_NAME, "")
+    if url_has_allowed_host_and_scheme(address, allowed_hosts={request.get_host()}):
+        return address
+    return reverse("admin:index")

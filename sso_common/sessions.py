@@ -1,0 +1,462 @@
+"""The session engine: ``SESSION_ENGINE = "sso_common.sessions"``.
+
+In: a session token (signed in) or a session key (anonymous), or both. Out: Django's session
+contract over the shared store, and the verified ``Identity``. Made by the middleware for each
+request; nothing is read until somebody looks.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.utils.crypto import get_random_string
+
+from . import conf, store
+from .exceptions import NoIdentity, NotAdmitted, SSOError, StoreUnavailable, Untrusted
+from .identity import Identity, verify_identity
+from .tokens import SessionToken
+
+logger = logging.getLogger("sso_common.session")
+security_logger = logging.getLogger("django.security.sso")
+
+KEY_LENGTH: Final = 40
+
+#: Never adopted: whoever planted an anonymous session must not thereby choose who is signed in
+#: locally, the CSRF secret, or the expiry of the session that it is adopted into.
+NEVER_ADOPTED: Final = frozenset(
+    {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, "_csrftoken", "_session_expiry"}
+)
+
+
+def adopt(anonymous: dict[str, Any], signed_in: dict[str, Any]) -> dict[str, Any]:
+    """The default of ``SSO_ADOPT_SESSION``: which anonymous data moves into a signed-in session.
+
+    Takes the two sessions' data and returns what to add: here, all of the anonymous data that
+    the signed-in session has no value for.
+    """
+    return {name: value for name, value in anonymous.items() if name not in signed_in}
+
+
+class SessionStore(SessionBase):
+    """One visitor's session at this site.
+
+    Three states. *Unresolved*: a token was presented and the store has not been asked yet.
+    *Signed in*: the token opened an identity record; ``session_key`` is the public ``sid``.
+    *Anonymous*: ``session_key`` is the secret behind the site's own host-only cookie.
+    """
+
+    #: Set once this request has met a store that cannot answer: the response becomes a 503.
+    unavailable: StoreUnavailable | None = None
+    #: Why nobody is signed in, where nobody is.
+    refusal: SSOError | None = None
+    #: True once the anonymous session was adopted or is gone, so that its cookie can go, too.
+    is_cookie_stale = False
+
+    def __init__(
+        self,
+        session_key: str | None = None,
+        *,
+        token: SessionToken | None = None,
+        refusal: SSOError | None = None,
+    ) -> None:
+        super().__init__(session_key)
+        self._unresolved = token
+        self._token: SessionToken | None = None
+        self._identity: Identity | None = None
+        self._ttl = 0
+        self._first_seen = False
+        #: Encoded values as they are known to be stored; None where that is not known, so that
+        #: a save has to replace everything.
+        self._stored: dict[bytes, bytes] | None = None
+        if refusal is not None:
+            self.refuse(refusal)
+
+    # --- who is signed in ---------------------------------------------------------------------
+
+    @property
+    def token(self) -> SessionToken | None:
+        """The session token that opened this session, or None."""
+        self.resolve()
+        return self._token
+
+    @property
+    def identity(self) -> Identity | None:
+        """The verified identity, or None. The first look is one round trip."""
+        self.accessed = True
+        self.resolve()
+        return self._identity
+
+    @property
+    def known_identity(self) -> Identity | None:
+        """The identity as far as it is known without a look into the store."""
+        return self._identity
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether it is known who is signed in, without a look into the store."""
+        return self._unresolved is None
+
+    def resolve(self) -> None:
+        """Find out who is signed in, once. Raises ``StoreUnavailable``."""
+        if self._unresolved is None:
+            return
+        token = self._unresolved
+        with self._answering():
+            stored = store.read_session(token.sid, self._session_key)
+        self._unresolved = None
+        try:
+            identity = self._admit(stored, token)
+        except SSOError as refusal:
+            self.refuse(refusal)
+            if not hasattr(self, "_session_cache"):
+                self._open_anonymous(stored.anonymous)
+            return
+        self._open_signed_in(token, identity, stored)
+
+    def refuse(self, refusal: SSOError) -> None:
+        """Note why nobody is signed in; what is untrusted is a security event."""
+        self.refusal = refusal
+        if isinstance(refusal, Untrusted):
+            security_logger.warning("Not signed in: %s", refusal, extra={"reason": refusal.reason})
+        else:
+            logger.info("Not signed in: %s", refusal, extra={"reason": refusal.reason})
+
+    def _admit(self, stored: store.StoredSession, token: SessionToken) -> Identity:
+        if stored.record is None:
+            raise NoIdentity
+        identity = verify_identity(stored.record, token, conf.public_keys(), time.time())
+        if not identity.is_admitted_to(conf.site()):
+            raise NotAdmitted(str(identity.sub))
+        return identity
+
+    def _open_signed_in(
+        self, token: SessionToken, identity: Identity, stored: store.StoredSession
+    ) -> None:
+        anonymous_key = self._session_key
+        self._token, self._identity, self._ttl = token, identity, stored.ttl
+        self._session_key = token.sid
+        self._first_seen = not stored.fields
+        if hasattr(self, "_session_cache"):
+            return  # cleared before the first look: a save will replace everything
+        self._stored = dict(stored.fields)
+        self._session_cache = self._decode_fields(stored.fields)
+        if anonymous_key is not None:
+            self.is_cookie_stale = not stored.anonymous or self._adopt(
+                identity, anonymous_key, stored.anonymous
+            )
+
+    def _open_anonymous(self, fields: Mapping[bytes, bytes]) -> None:
+        self._token = self._identity = None
+        self._stored = dict(fields)
+        self._session_cache = self._decode_fields(fields)
+        if not fields:
+            # An unknown key was never issued by this site, or has expired. Using it would be
+            # session fixation (Django ticket 19324).
+            self._session_key = None
+
+    def _adopt(
+        self, identity: Identity, session_key: str, fields: Mapping[bytes, bytes]
+    ) -> bool:
+        anonymous = {
+            name: value
+            for name, value in self._decode_fields(fields).items()
+            if name not in NEVER_ADOPTED
+        }
+        chosen = conf.adopt_session()(anonymous, dict(self._session_cache))
+        encoded = self._encode_fields(chosen)
+        with self._answering():
+            if not store.adopt_anonymous(identity.sid, session_key, encoded):
+                return False
+        self._stored = {store.MARKER: b"", **encoded, **(self._stored or {})}
+        self._session_cache = {**chosen, **self._session_cache}
+        return True
+
+    # --- the portal's two verbs; at a site nothing could sign the record that enter() needs ----
+
+    def enter(self, token: SessionToken, identity: Identity) -> None:
+        """Become the signed-in session that the portal has just issued.
+
+        The data is kept, except for what ``NEVER_ADOPTED`` names; the anonymous key is not.
+        """
+        data = {k: v for k, v in self._get_session().items() if k not in NEVER_ADOPTED}
+        if self._identity is not None and self._identity.sub != identity.sub:
+            data = {}  # never hand one user's data to another
+        old_key = None if self._identity is not None else self._session_key
+        self._unresolved = None
+        self.refusal = None
+        self._token, self._identity = token, identity
+        self._ttl = identity.idle * 1000
+        self._session_key = token.sid
+        self._session_cache, self._stored = data, None
+        self.modified = True
+        if old_key is not None:
+            self.is_cookie_stale = True
+            with self._answering():
+                store.delete_anonymous(old_key)
+
+    def leave(self) -> None:
+        """Become a new, empty, anonymous session, and touch nothing in the store."""
+        self._unresolved = self._token = self._identity = None
+        self._session_key = None
+        self._session_cache, self._stored = {}, {}
+
+    def sign_out(self) -> None:
+        """End the session everywhere. Does nothing where nobody is signed in by the portal.
+
+        Raises ``StoreUnavailable``: nobody is told that they are signed out when they are not.
+        """
+        identity = self.identity
+        if identity is None:
+            return
+        with self._answering():
+            store.end_session(identity.sid, identity.sub)
+        self.leave()
+
+    # --- idle timeout ---------------------------------------------------------------------------
+
+    def idle_extension(self) -> int | None:
+        """Milliseconds to which the idle timeout is due to be extended, or None.
+
+        Due once the time to live has fallen by ``SSO_TOUCH_INTERVAL``. Asks the store nothing.
+        """
+        if self._identity is None:
+            return None
+        left = self._identity.exp - time.time()
+        wanted = int(1000 * min(self._identity.idle, left))
+        return wanted if wanted - self._ttl >= 1000 * conf.touch_interval() else None
+
+    def is_first_seen(self) -> bool:
+        """Whether this signed-in session has never left anything at this site."""
+        return self._identity is not None and self._first_seen
+
+    # --- Django's contract ----------------------------------------------------------------------
+
+    @property
+    def session_key(self) -> str | None:
+        """The session's name: ``sid`` where signed in, else the anonymous key or None."""
+        self.resolve()
+        return self._session_key
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            if self._unresolved is not None:
+                self.resolve()
+            elif self._session_key is None or no_load:
+                self._session_cache, self._stored = {}, {}
+            else:
+                self._session_cache = self.load()
+        return self._session_cache
+
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        must_ask = self._unresolved is not None or self._session_key is not None
+        if must_ask and not no_load and not hasattr(self, "_session_cache"):
+            return cast(dict[str, Any], await _in_thread(self._get_session)())
+        return self._get_session(no_load)
+
+    _session = property(_get_session)
+
+    async def aresolve(self) -> None:
+        """``resolve`` for async code; no thread is used where nothing is to be asked."""
+        if self._unresolved is not None:
+            await _in_thread(self.resolve)()
+
+    def load(self) -> dict[str, Any]:
+        """The session's data from the store. Raises ``StoreUnavailable``."""
+        if self._unresolved is not None:
+            self.resolve()
+        elif self._token is not None:
+            with self._answering():
+                fields = store.read_session(self._token.sid).fields
+            self._stored = dict(fields)
+            self._session_cache = self._decode_fields(fields)
+        elif self._session_key is not None:
+            with self._answering():
+                fields = store.read_anonymous(self._session_key)
+            self._open_anonymous(fields)
+        else:
+            self._session_cache, self._stored = {}, {}
+        return self._session_cache
+
+    async def aload(self) -> dict[str, Any]:
+        return await _in_thread(self.load)()
+
+    def exists(self, session_key: str) -> bool:
+        """Whether an anonymous session of this name exists. Raises ``StoreUnavailable``."""
+        with self._answering():
+            return store.anonymous_exists(session_key)
+
+    async def aexists(self, session_key: str) -> bool:
+        return await _in_thread(self.exists)(session_key)
+
+    def create(self) -> None:
+        """Make an anonymous session with a new key, and save it.
+
+        Where somebody is signed in, the portal has named the session and the name stays.
+        """
+        self.resolve()
+        if self._token is not None:
+            self.save()
+            self.modified = True
+            return
+        while True:
+            self._session_key = get_random_string(KEY_LENGTH)
+            try:
+                self.save(must_create=True)
+            except CreateError:
+                continue
+            self.modified = True
+            return
+
+    async def acreate(self) -> None:
+        await _in_thread(self.create)()
+
+    def save(self, must_create: bool = False) -> None:
+        """Write the keys that changed, and no others, in one atomic step.
+
+        Raises ``UpdateError`` where the session has ended meanwhile, ``CreateError`` where
+        ``must_create`` is set and it exists, and ``StoreUnavailable``.
+        """
+        self.resolve()
+        if self._token is None and self._session_key is None:
+            self.create()
+            return
+        data = self._get_session(no_load=must_create)
+        if must_create:
+            self._stored = None  # nothing is stored under a new key
+        encoded = self._encode_fields(data)
+        changes = self._changes(encoded)
+        with self._answering():
+            if self._token is not None:
+                saved = store.save_site_session(self._token.sid, changes)
+            else:
+                assert self._session_key is not None
+                saved = store.save_anonymous(
+                    self._session_key, changes, self.get_expiry_age(), create=must_create
+                )
+        if not saved:
+            raise CreateError if must_create and self._token is None else UpdateError
+        self._stored = {store.MARKER: b"", **encoded}
+
+    async def asave(self, must_create: bool = False) -> None:
+        await _in_thread(self.save)(must_create)
+
+    def delete(self, session_key: str | None = None) -> None:
+        """Delete a session of this site; by default, the current one.
+
+        Signed in, this deletes the site's own data. It signs nobody out: see ``sign_out``.
+        """
+        self.resolve()
+        with self._answering():
+            if self._token is not None and session_key in (None, self._token.sid):
+                store.delete_site_session(self._token.sid)
+            elif (key := session_key or self._session_key) is not None:
+                store.delete_anonymous(key)
+
+    async def adelete(self, session_key: str | None = None) -> None:
+        await _in_thread(self.delete)(session_key)
+
+    def clear(self) -> None:
+        super().clear()
+        # What another request adds meanwhile goes, too: clear() means everything.
+        self._stored = None
+
+    def flush(self) -> None:
+        """Drop this site's session data. Signed in, the session itself goes on: a site that
+        flushes by mistake must not end everybody's sessions."""
+        self.resolve()
+        self.clear()
+        self.delete()
+        if self._token is None:
+            self._session_key = None
+
+    async def aflush(self) -> None:
+        await _in_thread(self.flush)()
+
+    def cycle_key(self) -> None:
+        """Give an anonymous session a new key. A signed-in one was named anew by the portal at
+        sign-in, and keeps its name."""
+        self.resolve()
+        if self._token is not None:
+            self.modified = True
+            return
+        self._get_session()
+        key = self._session_key
+        self.create()
+        if key:
+            self.delete(key)
+
+    async def acycle_key(self) -> None:
+        await _in_thread(self.cycle_key)()
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Nothing to do: every key in Redis has its time to live."""
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        """Nothing to do: every key in Redis has its time to live."""
+
+    # --- fields ---------------------------------------------------------------------------------
+
+    def _changes(self, encoded: dict[bytes, bytes]) -> store.Changes:
+        if self._stored is None:
+            return store.Changes(put={store.MARKER: b"", **encoded}, replace=True)
+        put = {name: value for name, value in encoded.items() if self._stored.get(name) != value}
+        if store.MARKER not in self._stored:
+            put[store.MARKER] = b""
+        drop = self._stored.keys() - encoded.keys() - {store.MARKER}
+        return store.Changes(put=put, drop=drop)
+
+    def _encode_fields(self, data: Mapping[str, Any]) -> dict[bytes, bytes]:
+        dumps = self.serializer().dumps
+        return {_field_name(name): dumps(value) for name, value in data.items()}
+
+    def _decode_fields(self, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+        loads = self.serializer().loads
+        data = {}
+        for name, value in fields.items():
+            if name == store.MARKER:
+                continue
+            try:
+                data[name.decode("utf-8")] = loads(value)
+            except ValueError:
+                security_logger.warning("Session data corrupted: one field was dropped.")
+        return data
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        # Once unavailable, unavailable for the rest of the request: its time is bounded.
+        if self.unavailable is not None:
+            raise self.unavailable
+        try:
+            yield
+        except StoreUnavailable as error:
+            self.unavailable = error
+            raise
+
+
+def _field_name(name: Any) -> bytes:
+    # What JSON makes of a key that is not text; Django's sessions have always done the same.
+    if isinstance(name, bool):
+        name = "true" if name else "false"
+    elif name is None:
+        name = "null"
+    encoded = str(name).encode("utf-8", "surrogatepass")
+    if encoded.startswith(b"\x00"):
+        raise ValueError("A session key cannot start with a NUL.")
+    return encoded
+
+
+def _in_thread(function: Any) -> Any:
+    return sync_to_async(function, thread_sensitive=False)
+
+
+__all__ = ["CreateError", "SessionStore", "UpdateError", "adopt"]

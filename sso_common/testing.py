@@ -1,0 +1,143 @@
+"""For a site's own tests: sign people in without a portal.
+
+In test settings, before anything else::
+
+    os.environ["SSO_DSN"] = sso_common.testing.make_dsn("my_site", "redis://127.0.0.1:6379/15")
+
+and in a test::
+
+    identity = sso_common.testing.sign_in(client, "anna", roles=["editor"])
+
+Records are signed with a key that is made anew in each process and never stored, so nothing that
+is issued here opens a session anywhere else. A real Redis (or Valkey) holds them, as in life.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from . import conf, store
+from .identity import Ed25519, Identity, encode_payload, record_signer
+from .keys import KEY_BYTES, derive, key_id
+from .snapshot import UserSnapshot
+from .tokens import SessionToken, mint_token
+
+_private_key: Final = Ed25519PrivateKey.generate()
+
+#: (kid, raw public key) of this process's portal.
+PUBLIC_KEY: Final = (
+    key_id(_private_key.public_key().public_bytes_raw()),
+    _private_key.public_key().public_bytes_raw(),
+)
+
+_SUBJECTS: Final = uuid.UUID("9a5a0f5e-0d0e-4b6e-8f5b-2f2f3c1b7f0e")
+
+
+class _TestSigner(Ed25519):
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self.private_key = private_key
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return self.private_key.sign(value)
+
+
+def make_dsn(
+    site: str,
+    redis_url: str,
+    *,
+    domain: str = "testserver",
+    portal_url: str = "https://portal.testserver",
+    namespace: str = "sso-test",
+) -> str:
+    """A DSN that trusts this process's key alone. ``redis_url`` may hold credentials."""
+    return str(
+        conf.Dsn(
+            portal_url=portal_url,
+            site=site,
+            secrets=(derive(b"only for tests".ljust(KEY_BYTES, b"."), f"site:{site}"),),
+            domain=domain,
+            redis_url=redis_url if "@" in redis_url else redis_url.replace("://", "://default:@"),
+            public_keys=(PUBLIC_KEY,),
+            namespace=namespace,
+        )
+    )
+
+
+def subject(username: str) -> uuid.UUID:
+    """The ``sub`` that ``sign_in`` gives to a username: always the same."""
+    return uuid.uuid5(_SUBJECTS, username)
+
+
+def make_identity(
+    token: SessionToken,
+    username: str = "anna",
+    *,
+    roles: Iterable[str] = (),
+    sites: Mapping[str, Iterable[str]] | None = None,
+    auth_time: int | None = None,
+    lifetime: int = 7 * 86400,
+    idle: int = 12 * 3600,
+    amr: tuple[str, ...] = ("pwd",),
+    **claims: Any,
+) -> Identity:
+    """An identity as the portal would issue it now.
+
+    ``roles`` are those at this site; ``sites`` overrides them, and an empty mapping is a subject
+    who may enter nowhere. ``claims`` are fields of ``UserSnapshot``. Durations in seconds.
+    """
+    now = int(time.time())
+    admitted = {conf.site(): roles} if sites is None else sites
+    user = UserSnapshot(
+        sub=subject(username), version=1, username=username, email=f"{username}@example.com"
+    )
+    return Identity(
+        sid=token.sid,
+        bind=token.bind,
+        auth_time=now if auth_time is None else auth_time,
+        iat=now,
+        exp=now + lifetime,
+        idle=idle,
+        amr=amr,
+        user=replace(user, **claims),
+        sites=MappingProxyType({site: frozenset(roles) for site, roles in admitted.items()}),
+    )
+
+
+def sign_record(identity: Identity, private_key: Ed25519PrivateKey = _private_key) -> bytes:
+    """The record of an identity, signed with this process's key or another."""
+    kid = key_id(private_key.public_key().public_bytes_raw())
+    signer = record_signer(b"unused", _TestSigner(private_key))
+    return signer.sign(encode_payload(identity, kid))
+
+
+def store_record(sid: str, record: bytes, idle: int = 12 * 3600) -> None:
+    """Put a record where the portal would put it."""
+    store.client().set(store.identity_key(conf.namespace(), sid), record, px=idle * 1000)
+
+
+def sign_in(client: Any, username: str = "anna", **options: Any) -> Identity:
+    """Sign a user in for the requests of a Django test ``Client`` or ``AsyncClient``.
+
+    ``options`` are those of ``make_identity``. The local user is made by the first request, as
+    for anybody who comes from the portal. Returns the identity.
+    """
+    if PUBLIC_KEY not in conf.public_keys():
+        raise RuntimeError("This site does not trust the test key: set SSO_DSN to make_dsn(…).")
+    token = mint_token()
+    identity = make_identity(token, username, **options)
+    store_record(token.sid, sign_record(identity), identity.idle)
+    client.cookies[conf.cookie_name()] = token.value
+    return identity
+
+
+def sign_out(client: Any) -> None:
+    """End the session of a test client as if at another site: the cookie stays, the record goes."""
+    token = client.cookies[conf.cookie_name()].value
+    store.client().unlink(store.identity_key(conf.namespace(), token.partition(".")[0]))

@@ -1,0 +1,95 @@
+"""Views of the plain site: each looks at as much of the session as its name says."""
+
+from django.contrib import admin
+from django.contrib.auth import login, logout
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import Context, Template
+from django.urls import include, path
+
+
+def static_page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("nothing is looked at")
+
+
+def user_name(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.get_username() or "nobody")
+
+
+def identity(request: HttpRequest) -> JsonResponse:
+    sso = request.sso  # type: ignore[attr-defined]
+    return JsonResponse({"sub": str(sso.sub), "roles": sorted(sso.roles)} if sso else {}, safe=False)
+
+
+@login_required
+def private(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("private")
+
+
+def put(request: HttpRequest) -> JsonResponse:
+    """Set each query parameter in the session; return all of it."""
+    for key, value in request.GET.items():
+        request.session[key] = value
+    return JsonResponse(dict(request.session.items()))
+
+
+def show(request: HttpRequest) -> JsonResponse:
+    return JsonResponse(dict(request.session.items()))
+
+
+def flush(request: HttpRequest) -> HttpResponse:
+    request.session.flush()
+    return HttpResponse("flushed")
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse("signed out")
+
+
+def local_login(request: HttpRequest) -> HttpResponse:
+    user = User.objects.get(username=request.GET["username"])
+    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("signed in locally")
+
+
+def swallowing(request: HttpRequest) -> HttpResponse:
+    """Django's ``{% if a and b %}`` swallows every error and takes it for false."""
+    template = Template("{% if user.is_authenticated and True %}in{% else %}out{% endif %}")
+    return HttpResponse(template.render(Context({"user": request.user})))
+
+
+async def async_user(request: HttpRequest) -> HttpResponse:
+    user = await request.auser()
+    return HttpResponse(user.get_username() or "nobody")
+
+
+async def async_put(request: HttpRequest) -> JsonResponse:
+    for key, value in request.GET.items():
+        await request.session.aset(key, value)
+    return JsonResponse(dict(await request.session.aitems()))
+
+
+async def async_identity(request: HttpRequest) -> JsonResponse:
+    sso = await request.asso()  # type: ignore[attr-defined]
+    return JsonResponse({"sub": str(sso.sub)} if sso else {})
+
+
+urlpatterns = [
+    path("", static_page),
+    path("user/", user_name),
+    path("identity/", identity),
+    path("private/", private),
+    path("put/", put),
+    path("show/", show),
+    path("flush/", flush),
+    path("sign-out/", sign_out),
+    path("local-login/", local_login),
+    path("swallowing/", swallowing),
+    path("async/user/", async_user),
+    path("async/put/", async_put),
+    path("async/identity/", async_identity),
+    path("sso/", include("sso_common.urls")),
+    path("admin/", admin.site.urls),
+]

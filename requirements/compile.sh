@@ -10,11 +10,15 @@ pin() {
         --no-emit-index-url --no-header --annotation-style line "$@"
 }
 
-pin --upgrade pyproject.toml --extra portal --extra demo --extra postgres --group test --group lint \
-    --output-file requirements/dev.txt
-pin pyproject.toml --extra portal --extra demo --constraint requirements/dev.txt --output-file requirements/demo.txt
+base="pyproject.toml --extra portal --extra server"
+# shellcheck disable=SC2086  # several words on purpose
+pin --upgrade $base --extra demo --extra postgres --group test --group lint --output-file requirements/dev.txt
+# shellcheck disable=SC2086
+pin $base --extra demo --constraint requirements/dev.txt --output-file requirements/demo.txt
+# shellcheck disable=SC2086
+pin $base --extra postgres --constraint requirements/dev.txt --output-file requirements/server.txt
 
-if grep -nE '://|--find-links|file:| @ ' requirements/demo.txt requirements/dev.txt; then
+if grep -nE '://|--find-links|file:| @ ' requirements/demo.txt requirements/dev.txt requirements/server.txt; then
     echo "An address or a local path got into the pinned requirements." >&2
     exit 1
 fi

@@ -1,1 +1,1 @@
-"""Shop: an ASGI project with its own user model, an anonymous cart and a JSON API, signed in at the portal."""
+"""Shop: ASGI, its own user model, an anonymous cart, a JSON API; signed in at the portal."""

@@ -91,9 +91,8 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # the few files are served from where they are; collectstatic is optional
+WHITENOISE_USE_FINDERS = True  # the few files are served from where they are: no collectstatic
 
 # Behind a TLS proxy, wherever the portal is; plain http is for *.localhost, where browsers accept
 # Secure cookies, too.

@@ -11,7 +11,13 @@ from django.db.models import Q
 
 GROUPS = {
     "Editors": ["notes.curate_note"],
-    "Staff": ["notes.curate_note", "notes.view_note", "notes.change_note", "notes.delete_note", "auth.view_user"],
+    "Staff": [
+        "notes.curate_note",
+        "notes.view_note",
+        "notes.change_note",
+        "notes.delete_note",
+        "auth.view_user",
+    ],
 }
 
 

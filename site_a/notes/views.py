@@ -112,4 +112,3 @@ class You(LoginRequiredMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         groups = self.request.user.groups.values_list("name", flat=True)
         return super().get_context_data(groups=list(groups), **kwargs)
-

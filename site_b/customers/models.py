@@ -9,7 +9,9 @@ from django.utils.translation import gettext_lazy as _
 class CustomerManager(BaseUserManager["Customer"]):
     """Makes customers who are known to this site alone; ``sso_common`` makes the others."""
 
-    def create_user(self, username: str, email: str = "", password: str | None = None, **extra: object) -> "Customer":
+    def create_user(
+        self, username: str, email: str = "", password: str | None = None, **extra: object
+    ) -> "Customer":
         """A local customer. Without a password nobody can sign in as one here."""
         customer = self.model(username=username, email=self.normalize_email(email), **extra)
         customer.set_password(password)

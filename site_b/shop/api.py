@@ -12,11 +12,14 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods
 
 from site_b.customers.models import Customer
+from sso_common.exceptions import NotAdmitted
+from sso_common.responses import unauthorized
 
 from .cart import MOST, Cart, Line, total_cents
 from .errors import api_error
@@ -29,15 +32,16 @@ View = Callable[..., Awaitable[HttpResponse]]
 
 
 def customer_required(view: View) -> View:
-    """Hand the customer to the view as its second argument, or answer 401 (RFC 9110, 15.5.2)."""
+    """Hand the customer to the view as its second argument, or answer 401; 403 where the portal has
+    signed somebody in whom it does not let in here."""
 
     @functools.wraps(view)
     async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         customer = await request.auser()
         if not customer.is_authenticated:
-            return api_error(
-                401, "not_signed_in", "Sign in at the portal.", headers={"WWW-Authenticate": 'SSO realm="shop"'}
-            )
+            if isinstance(request.session.refusal, NotAdmitted):
+                return api_error(403, "not_admitted", "You are signed in, but you may not buy here.")
+            return unauthorized(request.build_absolute_uri(reverse("sso:login")))
         return await view(request, customer, *args, **kwargs)
 
     return never_cache(guarded)
@@ -118,7 +122,7 @@ async def orders(request: HttpRequest, customer: Customer) -> HttpResponse:
 @customer_required
 async def me(request: HttpRequest, customer: Customer) -> HttpResponse:
     """Who is signed in: the local customer, and what the portal says of the session."""
-    identity = request.sso
+    identity = await request.asso()
     return JsonResponse(
         {
             "id": customer.pk,
@@ -192,7 +196,7 @@ def _object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body; of no body, an empty one. Raises ``ValueError``."""
     value = json.loads(body or b"{}")
     if not isinstance(value, dict):
-        raise ValueError("not an object")
+        raise ValueError("not an object")  # noqa: TRY004 - what the caller sent is a value, not a type
     return value
 
 

@@ -73,7 +73,7 @@ class OrderLine(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.quantity} × {self.product_id}"
+        return f"{self.quantity} of {self.product_id}"
 
     @property
     def total_cents(self) -> int:

@@ -19,7 +19,9 @@ from .models import Order, Product
 from .orders import place_order
 
 
-async def page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
+async def page(
+    request: HttpRequest, template: str, context: dict[str, Any], status: int = 200
+) -> HttpResponse:
     """A page with the bar at the top, which shows who is signed in and how full the cart is."""
     frame = {"shopper": await request.auser(), "cart_count": await Cart(request.session).count()}
     return render(request, template, {**frame, **context}, status=status)
@@ -28,7 +30,9 @@ async def page(request: HttpRequest, template: str, context: dict[str, Any], sta
 @require_GET
 async def products(request: HttpRequest) -> HttpResponse:
     """The shelf."""
-    return await page(request, "shop/products.html", {"products": [each async for each in Product.objects.all()]})
+    return await page(
+        request, "shop/products.html", {"products": [each async for each in Product.objects.all()]}
+    )
 
 
 @require_GET

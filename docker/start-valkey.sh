@@ -1,0 +1,20 @@
+#!/bin/sh
+# Starts Valkey in a container: makes the ACL file of a new data folder from users.acl, then never touches it again
+# (`manage.py sso_site add` writes the sites' users into it).
+# Environment: OPERATOR_PASSWORD, PORTAL_PASSWORD, SSO_NAMESPACE; optional DATA (/data), CONF (/etc/valkey), PORT.
+set -eu
+umask 077
+DATA=${DATA:-/data}
+CONF=${CONF:-/etc/valkey}
+
+hash() { printf %s "$1" | sha256sum | cut -d ' ' -f 1; }
+
+if [ ! -f "$DATA/users.acl" ]; then
+    sed -e "s/{namespace}/${SSO_NAMESPACE:-sso}/g" \
+        -e "s/{operator}/$(hash "${OPERATOR_PASSWORD:?}")/" \
+        -e "s/{portal}/$(hash "${PORTAL_PASSWORD:?}")/" \
+        "$CONF/users.acl" > "$DATA/users.acl"
+fi
+# Every user has a password and the network is the composition's own: protected mode would only add a second answer.
+exec valkey-server "$CONF/valkey.conf" --dir "$DATA" --aclfile "$DATA/users.acl" \
+    --bind "${BIND:-* -::*}" --port "${PORT:-6379}" --protected-mode no

@@ -35,8 +35,8 @@ demo: .python ## start portal, two sites and Valkey on this machine (Ctrl-C stop
 	@$(RUN) -m demo $(demo_options) $(DEMO_ARGS)
 
 .PHONY: test
-test: .dev ## run all tests (PYTEST_ARGS="-k cart" runs some)
-	@$(RUN) -m pytest $(PYTEST_ARGS)
+test: .dev ## run all tests (some: PYTEST_ARGS="-k cart", or a path)
+	@$(RUN) -m tests $(PYTEST_ARGS)
 
 .PHONY: matrix
 matrix: ## run all tests with each Python of MATRIX

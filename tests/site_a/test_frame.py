@@ -62,7 +62,7 @@ def test_a_private_page_of_a_known_user_costs_one_query_for_the_user(
     sign_in(client, "anna")
     client.get("/notes/")
 
-    with django_assert_num_queries(3):  # the user; the notes, counted for the pages (none are fetched: 0)
+    with django_assert_num_queries(2):  # the user; how many notes there are (none, so none are fetched)
         client.get("/notes/")
 
 

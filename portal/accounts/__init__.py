@@ -1,0 +1,1 @@
+"""Users: one row a person, one version a change."""

@@ -25,7 +25,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where everything is. ``redis_port`` 0: any free one, and then the same at every start."""
+    """Where everything is. ``redis_port`` 0: any free one, and then the same at every start.
+
+    ``tls_port`` is that of a proxy with TLS in front of all three (nginx/), which browsers then use;
+    0 without one. The demo has none.
+    """
 
     domain: str
     portal_port: int
@@ -34,6 +38,7 @@ class Options:
     redis_port: int
     data_dir: Path
     namespace: str
+    tls_port: int = 0
 
     @property
     def ports(self) -> dict[str, int]:
@@ -44,6 +49,8 @@ class Options:
     def urls(self) -> dict[str, str]:
         """Part -> its address as browsers see it."""
         hosts = {"portal": "portal", "site_a": "a", "site_b": "b"}
+        if self.tls_port:
+            return {name: f"https://{host}.{self.domain}:{self.tls_port}" for name, host in hosts.items()}
         return {name: f"http://{hosts[name]}.{self.domain}:{port}" for name, port in self.ports.items()}
 
 
@@ -56,6 +63,7 @@ def options(
     redis_port: int = 0,
     data_dir: Path | None = None,
     namespace: str | None = None,
+    tls_port: int = 0,
 ) -> Options:
     """Fill in the defaults and check the rest. Raises ``Refused``.
 
@@ -71,6 +79,7 @@ def options(
         redis_port=redis_port,
         data_dir=(Path(f".demo{suffix}") if data_dir is None else data_dir).absolute(),
         namespace=f"sso{suffix}" if namespace is None else namespace,
+        tls_port=tls_port,
     )
     if not _DOMAIN.fullmatch(chosen.domain):
         raise Refused(

@@ -98,8 +98,9 @@ class Topology:
         # Names under localhost resolve in browsers, not everywhere else: go by address, say the name.
         connection = http.client.HTTPConnection("127.0.0.1", self.options.ports[name], timeout=3)
         try:
-            host = self.options.urls[name].removeprefix("http://")
-            connection.request("GET", "/sso/health/", headers={"Host": host, "Accept": "application/json"})
+            scheme, host = self.options.urls[name].split("://")
+            headers = {"Host": host, "X-Forwarded-Proto": scheme, "Accept": "application/json"}
+            connection.request("GET", "/sso/health/", headers=headers)
             return connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             return type(error).__name__
@@ -290,6 +291,7 @@ class Topology:
                 "SSO_PORTAL_URL": self.options.urls["portal"],
                 "SSO_DOMAIN": self.options.domain,
                 "SSO_NAMESPACE": self.options.namespace,
+                "EMAIL_FOLDER": str(self.folder / "mail"),
                 "SSO_REDIS_URL": f"redis://{user}:{portal_password}@127.0.0.1:{self.redis_port}/0",
             }
         else:

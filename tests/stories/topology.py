@@ -107,7 +107,8 @@ class StoryTopology(Topology):
         timeout: float = 20,
     ) -> Answer:
         """One request to a server, as a program and not a browser would send it."""
-        sent = {"Host": self.urls[name].removeprefix("http://"), **(headers or {})}
+        scheme, host = self.urls[name].split("://")
+        sent = {"Host": host, "X-Forwarded-Proto": scheme, **(headers or {})}
         if cookies:
             sent["Cookie"] = "; ".join(f"{key}={value}" for key, value in cookies.items())
         connection = http.client.HTTPConnection("127.0.0.1", self.options.ports[name], timeout=timeout)
@@ -134,8 +135,8 @@ class StoryTopology(Topology):
 
 
 @contextmanager
-def story_topology(folder: Path) -> Iterator[StoryTopology]:
-    """A started topology in an empty folder, on free ports."""
+def story_topology(folder: Path, *, tls_port: int = 0) -> Iterator[StoryTopology]:
+    """A started topology in an empty folder, on free ports. ``tls_port``: see ``proxy.py``."""
     ports = [free_port() for _ in range(3)]
     chosen = options(
         portal_port=ports[0],
@@ -143,6 +144,7 @@ def story_topology(folder: Path) -> Iterator[StoryTopology]:
         site_b_port=ports[2],
         data_dir=folder / "data",
         namespace="story",
+        tls_port=tls_port,
     )
     with StoryTopology(chosen) as topology:
         yield topology

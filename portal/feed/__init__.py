@@ -1,0 +1,1 @@
+"""The feed: what each site is told about users, in order."""

@@ -1,0 +1,12 @@
+"""The addresses of the API for sites, below /sso/v1/."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "feed"
+
+urlpatterns = [
+    path("users", views.users, name="users"),
+    path("status", views.status, name="status"),
+]

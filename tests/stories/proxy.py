@@ -33,7 +33,7 @@ def tls_proxy(nginx: str, options: Options) -> Iterator[Part]:
 def _run(nginx: str, options: Options, folder: Path) -> Iterator[Part]:
     folder.chmod(0o755)  # nginx's workers are not root, and keep large bodies in files
     configure(options, folder)
-    command = [nginx, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
+    command: list[str | Path] = [nginx, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
     subprocess.run([*command, "-t", "-q"], check=True)
     watchdog = Watchdog()
     part = Part("nginx", [*command, "-g", "daemon off;"], {}, folder / "nginx.log", watchdog)

@@ -1,0 +1,236 @@
+"""``make demo``, as a person or a script uses it: it starts, says so, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.options import ROOT
+from demo.topology import free_port, is_free
+
+
+class Demo:
+    """One ``python -m demo`` on free ports."""
+
+    def __init__(self, folder: Path, ports: list[int] | None = None) -> None:
+        self.ports = ports or [free_port() for _ in range(3)]
+        self.folder = folder
+        options = zip(("--portal-port", "--site-a-port", "--site-b-port"), map(str, self.ports), strict=True)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "demo",
+                "--data-dir",
+                folder,
+                *(word for pair in options for word in pair),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        self.screen = ""
+
+    def wait_until_ready(self) -> str:
+        """Read its screen up to the line for programs; return that line."""
+        assert self.process.stdout
+        timer = threading.Timer(90, self.process.kill)  # a read has no timeout of its own
+        timer.start()
+        try:
+            for line in self.process.stdout:
+                self.screen += line
+                if line.startswith("READY "):
+                    return line.strip()
+        finally:
+            timer.cancel()
+        raise AssertionError(
+            f"The demo ended before it was ready:\n{self.screen}\n{self.process.communicate()[1]}"
+        )
+
+    def finish(self, seconds: float = 20) -> tuple[int, str, str]:
+        """Wait for its end; return status, the rest of the screen, and what it said on standard error."""
+        out, error = self.process.communicate(timeout=seconds)
+        return self.process.returncode, out, error
+
+    def stop(self) -> tuple[int, str, str]:
+        """SIGTERM, and wait for its end."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.finish()
+
+    def child(self, words: str) -> int:
+        """The process id of the part whose command has these words."""
+        command = ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        (line,) = (line for line in listing.splitlines() if words in line)
+        return int(line.split()[0])
+
+    def is_gone(self, seconds: float = 15) -> bool:
+        """Whether all of its ports are free again, within the time."""
+        deadline = time.monotonic() + seconds
+        while not all(map(is_free, self.ports)):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="sso-demo-") as folder:
+        yield Path(folder) / "data"
+
+
+def test_the_demo_says_when_it_is_ready_and_stops_cleanly_when_asked(folder: Path) -> None:
+    demo = Demo(folder)
+    ready = demo.wait_until_ready()
+
+    status, out, error = demo.stop()
+
+    portal, site_a, site_b = demo.ports
+    assert ready == (
+        f"READY portal=http://portal.sso.localhost:{portal} "
+        f"site_a=http://a.sso.localhost:{site_a} site_b=http://b.sso.localhost:{site_b}"
+    )
+    assert status == 0
+    assert "Stopped." in out
+    assert not error
+    assert demo.is_gone(0)
+
+
+def test_a_second_start_is_faster_and_keeps_data_and_secrets(folder: Path) -> None:
+    first = Demo(folder)
+    first.wait_until_ready()
+    first.stop()
+    secrets = (folder / "secrets.json").read_text()
+
+    second = Demo(folder, first.ports)
+    second.wait_until_ready()
+    second.stop()
+
+    times = [int(re.search(r"ready after (\d+) s", demo.screen)[1]) for demo in (first, second)]  # type: ignore[index]
+    assert times[1] <= times[0]
+    assert "Preparing" in first.screen
+    assert "Preparing" not in second.screen
+    assert (folder / "secrets.json").read_text() == secrets
+
+
+def test_secrets_and_data_are_for_their_owner_alone(folder: Path) -> None:
+    demo = Demo(folder)
+    demo.wait_until_ready()
+    demo.stop()
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "secrets.json").stat().st_mode & 0o777 == 0o600
+    secret = re.search(r'"root": "(.*?)"', (folder / "secrets.json").read_text())
+    assert secret
+    for log in (folder / "logs").iterdir():
+        assert secret[1] not in log.read_text()
+    assert secret[1] not in demo.screen
+
+
+@pytest.mark.parametrize(
+    ("words", "name"), [("site_b.asgi", "site_b"), ("valkey-server", "redis"), ("site_a/manage.py", "sync_a")]
+)
+def test_the_death_of_one_part_ends_all_of_it_and_says_which(folder: Path, words: str, name: str) -> None:
+    demo = Demo(folder)
+    demo.wait_until_ready()
+
+    os.kill(demo.child(words), signal.SIGKILL)
+    status, _, error = demo.finish()
+
+    assert status == 1
+    assert f"{name} ended with status -9" in error
+    assert str(folder / "logs" / f"{name}.log") in error
+    assert demo.is_gone(0)
+
+
+def test_nothing_stays_behind_when_the_supervisor_itself_is_killed(folder: Path) -> None:
+    demo = Demo(folder)
+    demo.wait_until_ready()
+    sync = demo.child("site_b/manage.py")
+
+    demo.process.kill()
+    demo.finish()
+
+    assert demo.is_gone()
+    assert not Path(f"/proc/{sync}/cmdline").exists()
+
+
+def test_a_taken_port_is_one_clear_sentence(folder: Path) -> None:
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        demo = Demo(folder, [free_port(), taken, free_port()])
+        status, _, error = demo.finish()
+
+    assert status == 1
+    assert error == (
+        f"Port {taken} (for site_a) is taken by another program: "
+        "choose another one with SITE_A_PORT=<port> (--site-a-port).\n"
+    )
+
+
+def test_two_demos_run_side_by_side(folder: Path) -> None:
+    first, second = Demo(folder / "1"), Demo(folder / "2")
+
+    ready = [demo.wait_until_ready() for demo in (first, second)]
+    statuses = [demo.stop()[0] for demo in (first, second)]
+
+    assert len(set(ready)) == 2
+    assert statuses == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--domain=example.com", "--domain must be a name under localhost"),
+        ("--portal-port=99999", "A port is a number from 1 to 65535."),
+        ("--namespace=S", "--namespace may hold small letters, digits and hyphens"),
+        ("--site-a-port=8000", "Each part needs a port of its own."),
+        ("--redis-port=x", "Argument --redis-port: invalid int value: 'x'."),
+    ],
+)
+def test_a_wrong_option_is_one_clear_sentence(option: str, sentence: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "demo", option],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+
+
+def test_a_too_old_python_is_one_clear_sentence(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\ncase "$2" in *version_info*) exit 1;; *) echo 3.9.2;; esac\n')
+    old.chmod(0o755)
+
+    done = subprocess.run(
+        ["make", "demo", f"PYTHON={old}"], cwd=ROOT, check=False, capture_output=True, text=True, timeout=20
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"This needs Python 3.11 or newer; '{old}' is 3.9.2: name a newer one with PYTHON="
+    )

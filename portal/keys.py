@@ -80,7 +80,7 @@ def keyring_from(environment: Mapping[str, str]) -> Keyring:
         root = b""
     if len(root) < KEY_BYTES:
         raise ImproperlyConfigured(
-            f"SSO_ROOT_SECRET must hold at least {KEY_BYTES} random bytes in base64url. Make one, once, with: "
+            f"SSO_ROOT_SECRET must hold at least {KEY_BYTES} random bytes in base64url. Make it, once, with: "
             "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     published = _generations(environment, "SSO_SIGNING_KEYS")

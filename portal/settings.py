@@ -41,7 +41,7 @@ ALLOWED_HOSTS = [PORTAL_URL.hostname or "", "127.0.0.1", "localhost"]  # the lat
 INSTALLED_APPS = [
     "portal.accounts",
     "portal.registry",
-    "portal.sessions",
+    "portal.sessions",  # before sso_common: its receiver of user_logged_out looks at who was signed in
     "portal.feed",
     "portal.audit",
     "portal.apps.PortalAdminConfig",
@@ -134,9 +134,12 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 
 ACCOUNT_ADAPTER = "portal.sessions.adapter.PortalAccountAdapter"
+ACCOUNT_FORMS = {"login": "portal.sessions.forms.PortalLoginForm"}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True
+ACCOUNT_CHANGE_EMAIL = True  # one address a person; the old one stays until the new one is confirmed
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = False
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""

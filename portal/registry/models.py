@@ -86,18 +86,18 @@ class Site(models.Model):
     def __str__(self) -> str:
         return self.title or self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self._state.adding:
+            former = FormerSite.objects.filter(name=self.name).first()
+            self.generation = former.generation + 1 if former else self.generation
+        super().save(*args, **kwargs)
+
     @property
     def generations(self) -> tuple[int, ...]:
         """The generations of its secret that the site may use now, newest first."""
         if self.previous_generation is None:
             return (self.generation,)
         return (self.generation, self.previous_generation)
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if self._state.adding:
-            former = FormerSite.objects.filter(name=self.name).first()
-            self.generation = former.generation + 1 if former else self.generation
-        super().save(*args, **kwargs)
 
     def clean(self) -> None:
         from portal.keys import PORTAL
@@ -107,10 +107,10 @@ class Site(models.Model):
         try:
             self.origin = parse_origin(self.origin)
             check_origin(self.origin, conf.domain())
-            if self.origin == parse_origin(conf.portal_url()):
-                raise ValidationError(_("This is the portal's own address."))
         except ValidationError as error:
             raise ValidationError({"origin": error}) from error
+        if self.origin == parse_origin(conf.portal_url()):
+            raise ValidationError({"origin": _("This is the portal's own address.")})
 
 
 class FormerSite(models.Model):

@@ -70,7 +70,7 @@ def check_origin(origin: str, domain: str) -> None:
     if parts.scheme == "http" and not is_local(host):
         raise ValidationError(
             _(
-                "%(origin)s must start with https://: browsers send Secure cookies over http to localhost only."
+                "%(origin)s must start with https://; over http, browsers send Secure cookies to localhost only."
             ),
             code="scheme",
             params={"origin": origin},

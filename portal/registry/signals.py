@@ -2,8 +2,8 @@
 
 In: Django's model signals, and the calls of the querysets whose writes send none. Out: new versions
 for the people concerned (``portal.accounts.versions.bump``), in the same transaction, so that the feed
-and the re-signing of live sessions follow; ``sites_changed`` after commit, where every session's list
-of sites may be another one.
+and the re-signing of live sessions follow; ``sites_changed`` where every session's list of sites may be
+another one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import Signal
 
-#: Sent after commit, without arguments: every live identity record may name other sites now.
+#: Sent without arguments, in the transaction and after it: every identity record may name other sites now.
+sites_changing = Signal()
 sites_changed = Signal()
 
 _RULES = ("is_active", "access", "name")
@@ -71,6 +72,7 @@ def access_changed(site: Any) -> None:
 
 def rules_changed() -> None:
     """Announce, once this transaction is committed, that sites came, went or changed."""
+    sites_changing.send(sender=None)
     transaction.on_commit(lambda: sites_changed.send(sender=None), robust=True)
 
 
@@ -98,7 +100,7 @@ def _before_site(instance: Any, **_: Any) -> None:
     instance._rules_before = rules
 
 
-def _site_saved(instance: Any, created: bool, **_: Any) -> None:
+def _site_saved(instance: Any, **_: Any) -> None:
     before = instance._rules_before
     after = {name: getattr(instance, name) for name in _RULES}
     if before == after:

@@ -1,0 +1,5 @@
+"""Who did what, when: sign-ins, sign-outs, revocations, roles, sites. Never tokens or secrets."""
+
+from .services import record
+
+__all__ = ["record"]

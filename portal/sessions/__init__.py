@@ -1,0 +1,1 @@
+"""Sessions: issued, signed anew, listed and ended; here and nowhere else."""

@@ -1,0 +1,27 @@
+"""The sign-in form: allauth's own, which remembers the choice "remember me" until the last step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.forms import LoginForm
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
+
+from .signals import REMEMBER_KEY
+
+
+class PortalLoginForm(LoginForm):
+    """Sign in by username or e-mail address."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = _("Username or e-mail")
+        self.fields["remember"].label = _("Stay signed in on this device")
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
+
+    def login(self, request: HttpRequest, redirect_url: str | None = None) -> HttpResponse:
+        """allauth tells the session only after the sign-in, and not at all where another step follows."""
+        request.session[REMEMBER_KEY] = bool(self.cleaned_data.get("remember"))
+        return super().login(request, redirect_url)

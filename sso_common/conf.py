@@ -17,6 +17,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.module_loading import import_string
 from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.exc import BadData
@@ -57,6 +59,12 @@ class Dsn:
     namespace: str = "sso"
 
     @property
+    def cookie_name(self) -> str:
+        """The SSO cookie's name. Another namespace has another name: staging may live under
+        production's domain without either receiving the other's cookie."""
+        return f"__Secure-{self.namespace}"
+
+    @property
     def site_keys(self) -> tuple[SiteKeys, ...]:
         """The keys derived from each site secret, newest first."""
         return tuple(SiteKeys(secret) for secret in self.secrets)
@@ -69,7 +77,7 @@ class Dsn:
     @property
     def is_cluster(self) -> bool:
         """Whether the Redis address is that of a cluster."""
-        return urlsplit(self.redis_url).scheme.endswith("-cluster")
+        return self.redis_url.startswith(("redis-cluster:", "rediss-cluster:"))
 
     @property
     def redis_login_url(self) -> str:
@@ -191,9 +199,6 @@ def _no_key() -> tuple[tuple[str, bytes], ...]:
     raise InvalidDsn(f"{DSN_VARIABLE} needs at least one key=.")
 
 
-_parse_cached = functools.lru_cache(maxsize=64)(parse_dsn)
-
-
 # --- for a settings file ---------------------------------------------------------------------
 
 
@@ -206,7 +211,7 @@ def secret_keys(dsn: str | None = None) -> list[str]:
     text = os.environ.get(DSN_VARIABLE, "") if dsn is None else dsn
     if not text:
         return [random.token_urlsafe(KEY_BYTES)]
-    return [keys.django_secret_key for keys in _parse_cached(text).site_keys]
+    return [keys.django_secret_key for keys in parse_dsn(text).site_keys]
 
 
 def cache(dsn: str | None = None) -> dict[str, Any]:
@@ -215,7 +220,7 @@ def cache(dsn: str | None = None) -> dict[str, Any]:
     from redis.retry import Retry
 
     text = os.environ.get(DSN_VARIABLE, "") if dsn is None else dsn
-    location = _parse_cached(text).redis_login_url if text else "redis://127.0.0.1:1/0"
+    location = parse_dsn(text).redis_login_url if text else "redis://127.0.0.1:1/0"
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": location,
@@ -236,12 +241,19 @@ def dsn_text() -> str:
     return str(getattr(settings, DSN_VARIABLE, "") or os.environ.get(DSN_VARIABLE, ""))
 
 
+@functools.lru_cache(maxsize=1)
 def dsn() -> Dsn:
-    """The site's DSN. Raises ``InvalidDsn``."""
+    """The site's DSN, remembered until a test overrides the setting. Raises ``InvalidDsn``."""
     text = dsn_text()
     if not text:
         raise InvalidDsn(f"{DSN_VARIABLE} is not set.")
-    return _parse_cached(text)
+    return parse_dsn(text)
+
+
+@receiver(setting_changed, dispatch_uid="sso_common.conf")
+def _forget_dsn(*, setting: str, **kwargs: Any) -> None:
+    if setting == DSN_VARIABLE:
+        dsn.cache_clear()
 
 
 def site() -> str:
@@ -265,9 +277,8 @@ def public_keys() -> tuple[tuple[str, bytes], ...]:
 
 
 def cookie_name() -> str:
-    """The SSO cookie's name. Another namespace has another name: staging may live under
-    production's domain without either receiving the other's cookie."""
-    return f"__Secure-{namespace()}"
+    """The SSO cookie's name."""
+    return dsn().cookie_name
 
 
 def portal_url() -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -25,6 +24,8 @@ from .tokens import SessionToken
 
 logger = logging.getLogger("sso_common.session")
 security_logger = logging.getLogger("django.security.sso")
+
+T = TypeVar("T")
 
 KEY_LENGTH: Final = 40
 
@@ -108,8 +109,7 @@ class SessionStore(SessionBase):
         if self._unresolved is None:
             return
         token = self._unresolved
-        with self._answering():
-            stored = store.read_session(token.sid, self._session_key)
+        stored = self._ask(store.read_session, token.sid, self._session_key)
         self._unresolved = None
         try:
             identity = self._admit(stored, token)
@@ -171,9 +171,8 @@ class SessionStore(SessionBase):
         }
         chosen = conf.adopt_session()(anonymous, dict(self._session_cache))
         encoded = self._encode_fields(chosen)
-        with self._answering():
-            if not store.adopt_anonymous(identity.sid, session_key, encoded):
-                return False
+        if not self._ask(store.adopt_anonymous, identity.sid, session_key, encoded):
+            return False
         self._stored = {store.MARKER: b"", **encoded, **(self._stored or {})}
         self._session_cache = {**chosen, **self._session_cache}
         return True
@@ -198,8 +197,7 @@ class SessionStore(SessionBase):
         self.modified = True
         if old_key is not None:
             self.is_cookie_stale = True
-            with self._answering():
-                store.delete_anonymous(old_key)
+            self._ask(store.delete_anonymous, old_key)
 
     def leave(self) -> None:
         """Become a new, empty, anonymous session, and touch nothing in the store."""
@@ -215,8 +213,7 @@ class SessionStore(SessionBase):
         identity = self.identity
         if identity is None:
             return
-        with self._answering():
-            store.end_session(identity.sid, identity.sub)
+        self._ask(store.end_session, identity.sid, identity.sub)
         self.leave()
 
     # --- idle timeout ---------------------------------------------------------------------------
@@ -273,14 +270,11 @@ class SessionStore(SessionBase):
         if self._unresolved is not None:
             self.resolve()
         elif self._token is not None:
-            with self._answering():
-                fields = store.read_session(self._token.sid).fields
+            fields = self._ask(store.read_session, self._token.sid).fields
             self._stored = dict(fields)
             self._session_cache = self._decode_fields(fields)
         elif self._session_key is not None:
-            with self._answering():
-                fields = store.read_anonymous(self._session_key)
-            self._open_anonymous(fields)
+            self._open_anonymous(self._ask(store.read_anonymous, self._session_key))
         else:
             self._session_cache, self._stored = {}, {}
         return self._session_cache
@@ -290,8 +284,7 @@ class SessionStore(SessionBase):
 
     def exists(self, session_key: str) -> bool:
         """Whether an anonymous session of this name exists. Raises ``StoreUnavailable``."""
-        with self._answering():
-            return store.anonymous_exists(session_key)
+        return self._ask(store.anonymous_exists, session_key)
 
     async def aexists(self, session_key: str) -> bool:
         return await _in_thread(self.exists)(session_key)
@@ -333,14 +326,16 @@ class SessionStore(SessionBase):
             self._stored = None  # nothing is stored under a new key
         encoded = self._encode_fields(data)
         changes = self._changes(encoded)
-        with self._answering():
-            if self._token is not None:
-                saved = store.save_site_session(self._token.sid, changes)
-            else:
-                assert self._session_key is not None
-                saved = store.save_anonymous(
-                    self._session_key, changes, self.get_expiry_age(), create=must_create
-                )
+        if self._token is not None:
+            saved = self._ask(store.save_site_session, self._token.sid, changes)
+        else:
+            saved = self._ask(
+                store.save_anonymous,
+                self._session_key,
+                changes,
+                self.get_expiry_age(),
+                create=must_create,
+            )
         if not saved:
             raise CreateError if must_create and self._token is None else UpdateError
         self._stored = {store.MARKER: b"", **encoded}
@@ -354,11 +349,10 @@ class SessionStore(SessionBase):
         Signed in, this deletes the site's own data. It signs nobody out: see ``sign_out``.
         """
         self.resolve()
-        with self._answering():
-            if self._token is not None and session_key in (None, self._token.sid):
-                store.delete_site_session(self._token.sid)
-            elif (key := session_key or self._session_key) is not None:
-                store.delete_anonymous(key)
+        if self._token is not None and session_key in (None, self._token.sid):
+            self._ask(store.delete_site_session, self._token.sid)
+        elif (key := session_key or self._session_key) is not None:
+            self._ask(store.delete_anonymous, key)
 
     async def adelete(self, session_key: str | None = None) -> None:
         await _in_thread(self.delete)(session_key)
@@ -420,24 +414,25 @@ class SessionStore(SessionBase):
         return {_field_name(name): dumps(value) for name, value in data.items()}
 
     def _decode_fields(self, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
-        loads = self.serializer().loads
-        data = {}
-        for name, value in fields.items():
-            if name == store.MARKER:
-                continue
-            try:
-                data[name.decode("utf-8")] = loads(value)
-            except ValueError:
-                security_logger.warning("Session data corrupted: one field was dropped.")
-        return data
+        names = [name for name in fields if name != store.MARKER]
+        try:
+            # One JSON list is decoded several times faster than its items one by one.
+            values = self.serializer().loads(b"[%s]" % b",".join([fields[name] for name in names]))
+        except ValueError:
+            values = None
+        if not isinstance(values, list) or len(values) != len(names):
+            # As in Django: an empty session, and a line in the security log.
+            security_logger.warning("Session data corrupted")
+            return {}
+        return {name.decode("utf-8"): value for name, value in zip(names, values, strict=True)}
 
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        # Once unavailable, unavailable for the rest of the request: its time is bounded.
+    def _ask(self, question: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Ask the store; once it was unavailable, it is so for the rest of the request, whose
+        time is bounded thereby."""
         if self.unavailable is not None:
             raise self.unavailable
         try:
-            yield
+            return question(*arguments, **options)
         except StoreUnavailable as error:
             self.unavailable = error
             raise

@@ -125,6 +125,18 @@ class RequestRefused(Untrusted):
     reason = "request-refused"
 
 
+class MalformedFeed(Untrusted):
+    """The answer of the portal's feed is not in the form that the portal sends."""
+
+    reason = "malformed-feed"
+
+
+class FeedRewound(Untrusted):
+    """The portal has fewer versions than this site has read: it was restored from a backup, or is another."""
+
+    reason = "feed-rewound"
+
+
 class Unavailable(SSOError):
     """A part that is needed to answer did not answer."""
 

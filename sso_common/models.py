@@ -6,8 +6,6 @@ and this site's own user, whatever that user's model and primary key are.
 
 from __future__ import annotations
 
-from typing import Self
-
 from django.conf import settings
 from django.db import models, router
 from django.db.models import F
@@ -67,12 +65,12 @@ class FeedCursor(models.Model):
         return f"{self.position}/{self.head}"
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls) -> FeedCursor:
         """The row, for reading; a new one where nothing has been synced yet."""
         return cls._default_manager.filter(pk=cls.ROW).first() or cls()
 
     @classmethod
-    def lock(cls) -> Self:
+    def lock(cls) -> FeedCursor:
         """The row, locked until the transaction ends.
 
         It is also the one lock under which users are written: feed and requests, and several

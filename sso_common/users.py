@@ -657,9 +657,10 @@ def unique_text_fields(model: Any) -> frozenset[str]:
     for constraint in model._meta.total_unique_constraints:
         names |= set(constraint.fields) if len(constraint.fields) == 1 else set()
     for constraint in model._meta.constraints:
-        # UniqueConstraint(Lower("email"), …)
         if isinstance(constraint, models.UniqueConstraint) and len(constraint.expressions) == 1:
-            names |= {each.name for each in constraint.expressions[0].flatten() if hasattr(each, "name")}
+            # UniqueConstraint(Lower("email"), …)
+            expression: Any = constraint.expressions[0]
+            names |= {each.name for each in expression.flatten() if hasattr(each, "name")}
     kinds = (models.CharField, models.TextField)
     return frozenset(
         each.name for each in model._meta.concrete_fields if each.name in names and isinstance(each, kinds)

@@ -32,9 +32,7 @@ class SSOAdminConfig(AdminConfig):
 class SSOAdminSite(AdminSite):
     """An admin site that signs people in at the portal."""
 
-    def login(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """See the module's docstring."""
         if self.has_permission(request):
             return HttpResponseRedirect(_next(request))

@@ -29,11 +29,11 @@ class SSOBackend(ModelBackend):
         """``user_for`` for async code."""
         return await users.aresolve_user(identity)
 
-    def authenticate(self, request: Any, **credentials: Any) -> None:
+    def authenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
         """Nobody signs in at a site with credentials: that is what the portal is for."""
         return None
 
-    async def aauthenticate(self, request: Any, **credentials: Any) -> None:
+    async def aauthenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
         """See ``authenticate``."""
         return None
 
@@ -44,6 +44,4 @@ def sso_backend() -> tuple[str, SSOBackend]:
         backend = load_backend(path)
         if isinstance(backend, SSOBackend):
             return path, backend
-    raise ImproperlyConfigured(
-        'Add "sso_common.backends.SSOBackend" to AUTHENTICATION_BACKENDS.'
-    )
+    raise ImproperlyConfigured('Add "sso_common.backends.SSOBackend" to AUTHENTICATION_BACKENDS.')

@@ -93,9 +93,7 @@ class Dsn:
         scheme, host = self.portal_url.split("://", 1)
         secrets = ",".join(base64_encode(secret).decode("ascii") for secret in self.secrets)
         query = [("domain", self.domain), ("redis", self.redis_url)]
-        query += [
-            ("key", f"{kid}.{base64_encode(key).decode('ascii')}") for kid, key in self.public_keys
-        ]
+        query += [("key", f"{kid}.{base64_encode(key).decode('ascii')}") for kid, key in self.public_keys]
         query.append(("ns", self.namespace))
         return f"{scheme}://{self.site}:{secrets}@{host}/?{urlencode(query, quote_via=quote)}"
 
@@ -117,15 +115,11 @@ def parse_dsn(text: str) -> Dsn:
     if SITE_NAME.fullmatch(parts.username or "") is None:
         raise InvalidDsn(f"{DSN_VARIABLE} has no valid site name before the secret.")
     try:
-        query = parse_qs(
-            parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=64
-        )
+        query = parse_qs(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError as error:
         raise InvalidDsn(f"{DSN_VARIABLE} has no valid part after the question mark.") from error
     if unknown := set(query) - {"domain", "redis", "key", "ns"}:
-        raise InvalidDsn(
-            f"{DSN_VARIABLE} has a part named {min(unknown)!r} that this version does not know."
-        )
+        raise InvalidDsn(f"{DSN_VARIABLE} has a part named {min(unknown)!r} that this version does not know.")
     return Dsn(
         portal_url=f"{parts.scheme}://{_host(parts.hostname, port)}",
         site=parts.username or "",

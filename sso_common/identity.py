@@ -170,9 +170,7 @@ def _parse_claims(claims: Any) -> Identity:
     )
 
 
-def verify_identity(
-    record: bytes, token: SessionToken, public_keys: PublicKeys, now: float
-) -> Identity:
+def verify_identity(record: bytes, token: SessionToken, public_keys: PublicKeys, now: float) -> Identity:
     """Decide whether a token opens the session that a record describes.
 
     Raises, in this order: ``MalformedRecord``, ``UnknownKey``, ``BadSignature``, ``WrongSession``

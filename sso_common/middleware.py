@@ -51,13 +51,11 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         session = _session(request)
         if session is None or not _must_save(session):
             return self.process_response(request, response)
-        return await sync_to_async(self.process_response, thread_sensitive=False)(
-            request, response
-        )
+        return await sync_to_async(self.process_response, thread_sensitive=False)(request, response)
 
     def process_request(self, request: HttpRequest) -> None:
         token, refusal = read_token(request)
-        request.session = self.SessionStore(
+        request.session = cast(type[SessionStore], self.SessionStore)(
             request.COOKIES.get(settings.SESSION_COOKIE_NAME), token=token, refusal=refusal
         )
 
@@ -67,7 +65,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
             return self._unavailable(request, exception)
         return None
 
-    def process_response(
+    def process_response(  # type: ignore[override]  # django-stubs forgets streaming responses
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         session = _session(request)
@@ -142,9 +140,7 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
         request.sso = SimpleLazyObject(lambda: request.session.identity)  # type: ignore[attr-defined]
         request.asso = partial(aget_identity, request)  # type: ignore[attr-defined]
 
-    def process_response(
-        self, request: HttpRequest, response: HttpResponseBase
-    ) -> HttpResponseBase:
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Scripts get a status in place of a redirect to the login hop, which they could not
         follow: 403 where the subject is signed in and not admitted, else 401."""
         if not _is_login_redirect(response) or not responses.wants_json(request):
@@ -166,9 +162,7 @@ def read_token(request: HttpRequest) -> tuple[SessionToken | None, SSOError | No
         return None, None
     values = {
         value.strip()
-        for key, _, value in (
-            part.partition("=") for part in request.META.get("HTTP_COOKIE", "").split(";")
-        )
+        for key, _, value in (part.partition("=") for part in request.META.get("HTTP_COOKIE", "").split(";"))
         if key.strip() == name
     }
     if len(values) > 1:

@@ -46,9 +46,7 @@ def forbidden(request: HttpRequest) -> HttpResponse:
     """403: signed in, and not admitted here. A page with a way back; never a redirect."""
     if wants_json(request):
         detail = _("You are signed in, but you may not enter here.")
-        response: HttpResponse = JsonResponse(
-            {"error": "not_admitted", "detail": detail}, status=403
-        )
+        response: HttpResponse = JsonResponse({"error": "not_admitted", "detail": detail}, status=403)
     else:
         response = page("sso_common/403.html", 403, host=request.get_host())
     add_never_cache_headers(response)

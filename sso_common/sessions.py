@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -25,6 +25,7 @@ from .tokens import SessionToken
 logger = logging.getLogger("sso_common.session")
 security_logger = logging.getLogger("django.security.sso")
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 KEY_LENGTH: Final = 40
@@ -136,9 +137,7 @@ class SessionStore(SessionBase):
             raise NotAdmitted(str(identity.sub))
         return identity
 
-    def _open_signed_in(
-        self, token: SessionToken, identity: Identity, stored: store.StoredSession
-    ) -> None:
+    def _open_signed_in(self, token: SessionToken, identity: Identity, stored: store.StoredSession) -> None:
         anonymous_key = self._session_key
         self._token, self._identity, self._ttl = token, identity, stored.ttl
         self._session_key = token.sid
@@ -161,13 +160,9 @@ class SessionStore(SessionBase):
             # session fixation (Django ticket 19324).
             self._session_key = None
 
-    def _adopt(
-        self, identity: Identity, session_key: str, fields: Mapping[bytes, bytes]
-    ) -> bool:
+    def _adopt(self, identity: Identity, session_key: str, fields: Mapping[bytes, bytes]) -> bool:
         anonymous = {
-            name: value
-            for name, value in self._decode_fields(fields).items()
-            if name not in NEVER_ADOPTED
+            name: value for name, value in self._decode_fields(fields).items() if name not in NEVER_ADOPTED
         }
         chosen = conf.adopt_session()(anonymous, dict(self._session_cache))
         encoded = self._encode_fields(chosen)
@@ -255,7 +250,7 @@ class SessionStore(SessionBase):
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
         must_ask = self._unresolved is not None or self._session_key is not None
         if must_ask and not no_load and not hasattr(self, "_session_cache"):
-            return cast(dict[str, Any], await _in_thread(self._get_session)())
+            return await _in_thread(self._get_session)()
         return self._get_session(no_load)
 
     _session = property(_get_session)
@@ -450,7 +445,7 @@ def _field_name(name: Any) -> bytes:
     return encoded
 
 
-def _in_thread(function: Any) -> Any:
+def _in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     return sync_to_async(function, thread_sensitive=False)
 
 

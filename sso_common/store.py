@@ -147,7 +147,7 @@ def _ask(commands: list[tuple[str, str]]) -> list[Any]:
     """Send commands at once and read the answers: a pipeline, without the half of its cost that
     redis-py's general one spends on features that are not used here (benchmarks/README.md)."""
     pool = client().connection_pool
-    connection = pool.get_connection()
+    connection: Any = pool.get_connection()
 
     def ask() -> list[Any]:
         connection.send_packed_command(connection.pack_commands(commands))
@@ -155,13 +155,13 @@ def _ask(commands: list[tuple[str, str]]) -> list[Any]:
         return [_answer(connection) for _ in commands]
 
     try:
-        answers = connection.retry.call_with_retry(ask, lambda error: connection.disconnect())
+        answers: list[Any] = connection.retry.call_with_retry(ask, lambda error: connection.disconnect())
     finally:
         pool.release(connection)
     for answer in answers:
         if isinstance(answer, ResponseError):
             raise answer
-    return cast(list[Any], answers)
+    return answers
 
 
 def _answer(connection: Any) -> Any:
@@ -172,10 +172,10 @@ def _answer(connection: Any) -> Any:
 
 
 def _ask_cluster(commands: list[tuple[str, str]]) -> list[Any]:
-    pipeline = client().pipeline(transaction=False)
+    pipeline: Any = client().pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)
-    return pipeline.execute()
+    return cast(list[Any], pipeline.execute())
 
 
 def _mapping(answer: Any) -> dict[bytes, bytes]:
@@ -222,9 +222,9 @@ class _Script:
     def __call__(self, key: str, *arguments: str | bytes | int) -> Any:
         connection = client()
         try:
-            return connection.evalsha(self.sha, 1, key, *arguments)  # type: ignore[arg-type]
+            return connection.evalsha(self.sha, 1, key, *arguments)
         except NoScriptError:
-            return connection.eval(self.source, 1, key, *arguments)  # type: ignore[arg-type]
+            return connection.eval(self.source, 1, key, *arguments)
 
 
 # Shared by the two scripts: apply changes to KEYS[1].

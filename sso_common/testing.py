@@ -94,9 +94,7 @@ def make_identity(
     """
     now = int(time.time())
     admitted = {conf.site(): roles} if sites is None else sites
-    user = UserSnapshot(
-        sub=subject(username), version=1, username=username, email=f"{username}@example.com"
-    )
+    user = UserSnapshot(sub=subject(username), version=1, username=username, email=f"{username}@example.com")
     return Identity(
         sid=token.sid,
         bind=token.bind,

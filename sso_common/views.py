@@ -9,7 +9,6 @@ import logging
 from typing import Final
 from urllib.parse import urlencode
 
-from django.apps import apps
 from django.conf import global_settings, settings
 from django.contrib.auth import REDIRECT_FIELD_NAME, logout
 from django.core.exceptions import ImproperlyConfigured
@@ -24,7 +23,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
 from . import conf, responses, store
-from .exceptions import NoToken, NotAdmitted, SSOError, StoreUnavailable
+from .exceptions import NotAdmitted, NoToken, SSOError, StoreUnavailable
 
 logger = logging.getLogger("sso_common.views")
 
@@ -33,9 +32,7 @@ RETURNED: Final = "returned"
 
 #: What to tell a visitor who comes from the portal and still is not signed in.
 EXPLANATIONS: Final = {
-    "no-cookie": _(
-        "Your browser did not send the sign-in cookie to this site. It may be blocking cookies."
-    ),
+    "no-cookie": _("Your browser did not send the sign-in cookie to this site. It may be blocking cookies."),
     "malformed-cookie": _("The sign-in cookie that your browser sent is damaged."),
     "two-cookies": _(
         "Your browser sent two different sign-in cookies. Another site under this domain set one "
@@ -111,7 +108,7 @@ def health_report() -> tuple[dict[str, object], bool]:
     except (StoreUnavailable, ImproperlyConfigured) as error:
         redis = getattr(error, "detail", "") or "unavailable"
     healthy = redis == "ok"
-    report = {
+    report: dict[str, object] = {
         "status": "ok" if healthy else "unavailable",
         "site": conf.site(),
         "redis": redis,
@@ -123,8 +120,18 @@ def health_report() -> tuple[dict[str, object], bool]:
 
 def feed_report() -> dict[str, object] | None:
     """How far this site has followed the feed; None where it never has."""
-    cursor = apps.get_model("sso_common", "FeedCursor").objects.first()
-    return None if cursor is None else cursor.report()
+    from .models import FeedCursor  # this module is imported by ``admin``, before models may be
+
+    cursor = FeedCursor.objects.first()
+    if cursor is None:
+        return None
+    answered = cursor.synced_at
+    return {
+        "position": cursor.position,
+        "head": cursor.head,
+        "lag": cursor.lag,
+        "answered": None if answered is None else answered.isoformat(timespec="seconds"),
+    }
 
 
 def safe_next(request: HttpRequest) -> str:

@@ -1,7 +1,7 @@
 """Settings of Notes.
 
-The lines marked ``SSO 1`` to ``SSO 10`` are all that ``sso_common`` asks of a site. The rest is what
-any Django project has: take the ten lines out, and stock Django is left.
+The lines marked ``SSO 1`` to ``SSO 10`` are all that ``sso_common`` asks of a site; the settings named
+``SSO_...`` are this site's own choices. Everything else is what any Django project has.
 
 Environment: ``SSO_DSN`` (printed by the portal), ``DATABASE_URL``, ``SITE_HOSTS``, ``SITE_PLACES``,
 ``DJANGO_DEBUG``.
@@ -100,6 +100,7 @@ WHITENOISE_USE_FINDERS = True  # the few files are served from where they are: n
 HTTPS = os.environ.get("SSO_DSN", "").startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^sso/health/$"]  # load balancers ask over plain http
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 CSRF_COOKIE_NAME, CSRF_COOKIE_SECURE = "__Host-csrf", True
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -1,4 +1,4 @@
-"""The portal's admin site: signs people in on the portal's own page, and says so where it may not let them in."""
+"""The portal's admin site: its sign-in is the portal's own page, and a 403 says who may not enter."""
 
 from __future__ import annotations
 

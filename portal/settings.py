@@ -180,9 +180,8 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # the few files are served from where they are; collectstatic is optional
+WHITENOISE_USE_FINDERS = True  # the few files are served from where they are: no collectstatic
 
 # TLS ends at a proxy; plain http is for *.localhost, where browsers accept Secure cookies, too.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None

@@ -37,7 +37,7 @@ _HEADER = re.compile(rf"SSO (?P<site>{conf.SITE_NAME.pattern}):(?P<token>[A-Za-z
 _NONCE = re.compile(r"[0-9a-f]{32}")
 
 
-class Refusal(Exception):  # noqa: N818  it is an answer, not a failure
+class Refusal(Exception):
     """The request is not signed by the site in whose name it comes."""
 
     reason: ClassVar[str]
@@ -116,7 +116,7 @@ def _unsign(site: str, token: str) -> tuple[dict[str, Any], float]:
         )
         try:
             claims, signed_at = serializer.loads(token, return_timestamp=True)
-        except BadData:
+        except (BadData, ValueError, OverflowError):
             continue
         if isinstance(claims, dict):
             return claims, signed_at.timestamp()

@@ -69,9 +69,7 @@ def check_origin(origin: str, domain: str) -> None:
         )
     if parts.scheme == "http" and not is_local(host):
         raise ValidationError(
-            _(
-                "%(origin)s must start with https://; over http, browsers send Secure cookies to localhost only."
-            ),
+            _("%(origin)s must start with https://: over http, browsers keep Secure cookies to themselves."),
             code="scheme",
             params={"origin": origin},
         )

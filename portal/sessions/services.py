@@ -11,6 +11,7 @@ import datetime
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -115,6 +116,14 @@ def resign(subs: Iterable[uuid.UUID]) -> int:
 def resign_all() -> int:
     """Sign every live record anew: sites came or went, or the signing key changed."""
     return resign(_live().values_list("user_id", flat=True).distinct().order_by("user_id"))
+
+
+def count_by_kid() -> Counter[str]:
+    """How many live records each key has signed. Raises ``StoreUnavailable``."""
+    count: Counter[str] = Counter()
+    for chunk in _chunks(_live().values_list("sid", flat=True)):
+        count.update(record.split(b".")[1].decode("ascii") for record in store.read_records(chunk).values())
+    return count
 
 
 def _resign_chunk(subs: Sequence[uuid.UUID]) -> int:

@@ -9,6 +9,6 @@ from django.http import HttpRequest
 from sso_common import conf
 
 
-def places(request: HttpRequest) -> dict[str, object]:  # noqa: ARG001 - the shape of a context processor
+def places(request: HttpRequest) -> dict[str, object]:
     """``portal_url``, and ``places`` as pairs of name and address."""
     return {"portal_url": conf.portal_url(), "places": settings.PLACES}

@@ -51,13 +51,13 @@ def customer_required(view: View) -> View:
 
 
 @require_GET
-async def products(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - the same for everybody
+async def products(request: HttpRequest) -> HttpResponse:
     """``{"products": [...]}``"""
     return JsonResponse({"products": [_product(each) async for each in Product.objects.all()]})
 
 
 @require_GET
-async def product(request: HttpRequest, slug: str) -> HttpResponse:  # noqa: ARG001 - the same for everybody
+async def product(request: HttpRequest, slug: str) -> HttpResponse:
     """One product."""
     found = await Product.objects.filter(slug=slug).afirst()
     return _no_product() if found is None else JsonResponse(_product(found))

@@ -75,6 +75,7 @@ class Topology:
         self._prepare_data()
         for name in _SERVERS:
             self._add_server(name).start()
+        self.wait_until_ready(("portal",))  # or each sync process begins with a complaint
         for name in SITES:
             self._add_sync(name).start()
         self.wait_until_ready()
@@ -94,15 +95,20 @@ class Topology:
                 time.sleep(0.05)
 
     def health(self, name: str) -> int | str:
-        """The status of a part's health page, or why there is none."""
+        """The status of a server's health page, or why it is not well. A site that has not yet heard
+        from its sync process is not."""
         # Names under localhost resolve in browsers, not everywhere else: go by address, say the name.
         connection = http.client.HTTPConnection("127.0.0.1", self.options.ports[name], timeout=3)
         try:
             scheme, host = self.options.urls[name].split("://")
             headers = {"Host": host, "X-Forwarded-Proto": scheme, "Accept": "application/json"}
             connection.request("GET", "/sso/health/", headers=headers)
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
+            response = connection.getresponse()
+            report = json.loads(response.read())
+            if name in SITES and response.status == 200 and not report["feed"]:
+                return "it has not been synced yet"
+            return response.status
+        except (OSError, http.client.HTTPException, ValueError) as error:
             return type(error).__name__
         finally:
             connection.close()

@@ -40,7 +40,7 @@ class SiteKeys:
     @property
     def django_secret_key(self) -> str:
         """The site's ``SECRET_KEY``: signs its CSRF tokens, password resets and cookies."""
-        return base64_encode(derive(self.secret, "django-secret-key")).decode("ascii")
+        return derive(self.secret, "django-secret-key").hex()
 
     @property
     def request_key(self) -> bytes:

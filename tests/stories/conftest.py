@@ -1,8 +1,10 @@
 """Fixtures for the stories: one topology for all of them, one browser a file, new visitors at will.
 
 - ``topology``: started once; before each test everything in it is well again. See topology.py.
-- ``new_visitor()``: a person with a browser profile of her own; returns her Playwright page.
-- ``page``: the one visitor, where one is enough.
+- ``new_person(first_name="Mia", ...)``: somebody with an account at the portal; see people.py.
+- ``new_visitor()``: somebody with a browser profile of her own; a ``Visitor``, whose ``page`` is Playwright's.
+- ``visitor``: the one visitor, where one is enough.
+- ``shell("portal")``: runs Python inside a project; see shell.py.
 
 The browser is one a file and not one a run: while Playwright's synchronous interface is open, no other
 test in the process could use asyncio or Django's ORM.
@@ -10,14 +12,19 @@ test in the process could use asyncio or Django's ORM.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.conftest import need_program
+from tests.stories.people import Person, Visitor
+from tests.stories.shell import Shell
 from tests.stories.topology import StoryTopology, story_topology
 
 BROWSER_ARGUMENTS = [
@@ -49,8 +56,57 @@ def started_topology() -> Iterator[StoryTopology]:
 @pytest.fixture
 def topology(started_topology: StoryTopology) -> Iterator[StoryTopology]:
     started_topology.restore()
+    # All visitors come from one address, and sign in more often than the portal lets strangers try.
+    for key in started_topology.redis.scan_iter(f"{started_topology.options.namespace}:portal-cache:*"):
+        started_topology.redis.delete(key)
     yield started_topology
     started_topology.restore()
+
+
+@pytest.fixture(scope="session")
+def shells(started_topology: StoryTopology) -> Iterator[dict[str, Shell]]:
+    started: dict[str, Shell] = {}
+    yield started
+    for each in started.values():
+        each.close()
+
+
+@pytest.fixture
+def shell(topology: StoryTopology, shells: dict[str, Shell]) -> Callable[[str], Shell]:
+    def shell(project: str) -> Shell:
+        if project not in shells:
+            shells[project] = Shell(project, topology.environment(project))
+        return shells[project]
+
+    return shell
+
+
+@pytest.fixture
+def new_person(shell: Callable[[str], Shell]) -> Callable[..., Person]:
+    def person(first_name: str = "Mia", *, roles: dict[str, str] | None = None, **fields: Any) -> Person:
+        number = next(_NUMBERS)
+        username = f"{first_name.lower()}{number}"
+        person = Person("", username, f"{username}@example.com", f"{first_name} Story{number}")
+        sub = shell("portal")(
+            """
+            from portal.registry import services
+            user = User.objects.create_user(username, email, password, **fields)
+            for site, role in roles.items():
+                services.grant(user, site, role)
+            user.pk
+            """,
+            username=person.username,
+            email=person.email,
+            password=person.password,
+            fields={"first_name": first_name, "last_name": f"Story{number}", "email_verified": True, **fields},
+            roles=roles or {},
+        )
+        return replace(person, sub=sub)
+
+    return person
+
+
+_NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +119,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def new_visitor(browser: Browser) -> Iterator[Callable[[], Page]]:
+def new_visitor(browser: Browser, topology: StoryTopology) -> Iterator[Callable[[], Visitor]]:
     contexts: list[BrowserContext] = []
 
-    def visitor() -> Page:
+    def visitor() -> Visitor:
         context = browser.new_context(locale="en-GB")
         context.set_default_timeout(10_000)
         contexts.append(context)
-        return context.new_page()
+        return Visitor(context.new_page(), topology)
 
     yield visitor
     for context in contexts:
@@ -78,7 +134,7 @@ def new_visitor(browser: Browser) -> Iterator[Callable[[], Page]]:
 
 
 @pytest.fixture
-def page(new_visitor: Callable[[], Page]) -> Page:
+def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
     return new_visitor()
 
 

@@ -1,0 +1,171 @@
+"""Who appears in the stories: people with an account, and visitors, who sit at a browser.
+
+In: a topology and a Playwright page. Out: what such a visitor does (opens, signs in, signs out) and sees
+(who a page says is signed in). Every story makes people of its own, so that none depends on another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Locator, Page, Request, Response
+
+from tests.stories.topology import StoryTopology
+
+SITES = ("site_a", "site_b")
+EVERYWHERE = ("portal", *SITES)
+SIGN_IN_PATH = "/accounts/login/"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with an account at the portal."""
+
+    sub: str
+    username: str
+    email: str
+    name: str
+    password: str = "correct horse battery staple"  # noqa: S105  all of them
+
+
+@dataclass
+class Visitor:
+    """Somebody at a browser. ``answers`` are all responses that were no static files, in order."""
+
+    page: Page
+    topology: StoryTopology
+    answers: list[Response] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.context.on("response", self._note)
+
+    def _note(self, response: Response) -> None:
+        if "/static/" not in response.url:
+            self.answers.append(response)
+
+    # --- what a visitor does ------------------------------------------------------------------
+
+    def open(self, part: str, path: str = "/", *, page: Page | None = None) -> Response:
+        """Go to an address; return the response that was shown in the end."""
+        response = (page or self.page).goto(self.topology.urls[part] + path)
+        assert response is not None
+        return response
+
+    def fill_in(self, person: Person, *, password: str = "", remember: bool = False) -> None:
+        """Fill in and send the portal's sign-in form, which must be in front of the visitor."""
+        page = self.page
+        page.locator("input[name=login]").fill(person.username)
+        page.locator("input[name=password]").fill(password or person.password)
+        page.locator("input[name=remember]").set_checked(remember)
+        with page.expect_navigation():
+            page.locator("form:has(input[name=password]) button[type=submit]").click()
+
+    def sign_in(self, person: Person, *, remember: bool = False) -> None:
+        """Sign in at the portal, coming from nowhere."""
+        self.open("portal", SIGN_IN_PATH)
+        self.fill_in(person, remember=remember)
+        assert self.sso_cookie, "The portal did not sign in."
+
+    def sign_out(self, part: str, *, page: Page | None = None) -> None:
+        """Press the button on a page of that part."""
+        page = page or self.page
+        self.open(part, page=page)
+        with page.expect_navigation():
+            sign_out_button(page).click()
+
+    def forget(self) -> None:
+        """Begin a new list of answers."""
+        self.answers.clear()
+
+    # --- what a visitor sees --------------------------------------------------------------------
+
+    def is_signed_in(self, part: str, *, page: Page | None = None) -> bool:
+        """Whether a fresh page of that part offers to sign out."""
+        page = page or self.page
+        assert self.open(part, page=page).ok
+        return sign_out_button(page).count() > 0
+
+    def where(self) -> set[str]:
+        """All parts at which the visitor is signed in."""
+        return {part for part in EVERYWHERE if self.is_signed_in(part)}
+
+    @property
+    def path(self) -> str:
+        """Where the visitor is: the part's name and the path, as in ``site_a/notes/``."""
+        return where(self.topology, self.page.url)
+
+    @property
+    def text(self) -> str:
+        """All that can be read on the page."""
+        return self.page.locator("body").inner_text()
+
+    # --- what is in the browser -----------------------------------------------------------------
+
+    @property
+    def sso_cookie(self) -> dict[str, Any] | None:
+        """The SSO cookie, with all its attributes."""
+        name = self.sso_cookie_name
+        found = [cookie for cookie in self.page.context.cookies() if cookie["name"] == name]
+        assert len(found) < 2
+        return dict(found[0]) if found else None
+
+    @property
+    def sso_cookie_name(self) -> str:
+        """Its name in this topology."""
+        return f"__Secure-{self.topology.options.namespace}"
+
+    @property
+    def sid(self) -> str:
+        """The public half of the session token."""
+        assert self.sso_cookie
+        return str(self.sso_cookie["value"].split(".")[0])
+
+    def cookies_for(self, part: str) -> dict[str, str]:
+        """What the browser would send there, for ``topology.get``."""
+        return {each["name"]: each["value"] for each in self.page.context.cookies(self.topology.urls[part])}
+
+    def host_cookie(self, part: str) -> str | None:
+        """The cookie of that part's own anonymous session."""
+        return self.cookies_for(part).get("__Host-session")
+
+    def redirects(self) -> list[str]:
+        """The answers noted so far that led somewhere else."""
+        return [f"{each.status} {each.url}" for each in self.answers if 300 <= each.status < 400]
+
+    def setters(self) -> dict[str, list[str]]:
+        """Part -> the names of the cookies that its answers so far have set or deleted."""
+        found: dict[str, list[str]] = {}
+        for each in self.answers:
+            for header in each.headers_array():
+                if header["name"].lower() == "set-cookie":
+                    part = where(self.topology, each.url).split("/")[0]
+                    found.setdefault(part, []).append(header["value"].split("=")[0])
+        return found
+
+
+def sign_out_button(page: Page) -> Locator:
+    """The button that signs out, wherever the page has it."""
+    return page.get_by_role("button", name=re.compile("^sign out$", re.IGNORECASE)).first
+
+
+def where(topology: StoryTopology, url: str) -> str:
+    """An address with the part's name in place of the origin, and without its query."""
+    for part, origin in topology.urls.items():
+        if url == origin or url.startswith(f"{origin}/"):
+            return part + url.removeprefix(origin).partition("?")[0]
+    return url
+
+
+@contextmanager
+def requests_of(page: Page) -> Iterator[list[Request]]:
+    """All requests that a page's context sends meanwhile."""
+    found: list[Request] = []
+    page.context.on("request", found.append)
+    try:
+        yield found
+    finally:
+        page.context.remove_listener("request", found.append)

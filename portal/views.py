@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import get_user_model, logout
 from django.contrib.auth.decorators import login_required
@@ -23,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from portal import audit
 from portal.accounts.services import sign_out_everywhere
-from portal.registry.services import sites_for
+from portal.registry.services import tiles_for
 from portal.sessions import services
 from portal.sessions.models import EndReason, Session
 from portal.sessions.visitors import client_ip
@@ -39,8 +38,8 @@ def display_name(user: Any) -> str:
 def home(request: HttpRequest) -> HttpResponse:
     """The sites that a person may open; for everybody else, the way in."""
     if not request.user.is_authenticated:
-        return render(request, "welcome.html", {"open_signup": settings.SSO_OPEN_SIGNUP})
-    return render(request, "home.html", {"sites": sites_for(request.user)})
+        return render(request, "welcome.html")
+    return render(request, "home.html", {"tiles": tiles_for(request.user)})
 
 
 class NameForm(forms.ModelForm):

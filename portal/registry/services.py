@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -55,9 +56,25 @@ def _entry_map(
     return {PORTAL: frozenset(), **entered}
 
 
-def sites_for(user: Any) -> list[Site]:
-    """The sites that a user may open, in the order of the portal's home page."""
-    return list(Site.objects.filter(name__in=entry_map(user)))
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A site on a person's home page, with what their roles there are called."""
+
+    site: Site
+    roles: tuple[str, ...]
+
+
+def tiles_for(user: Any) -> list[Tile]:
+    """The sites that a user may open, in the order of the home page."""
+    entered = entry_map(user)
+    labels = {
+        (role.site_id, role.name): role.label or role.name
+        for role in Role.objects.filter(grants__user=user.pk)
+    }
+    return [
+        Tile(site, tuple(labels[site.pk, name] for name in sorted(entered[site.name])))
+        for site in Site.objects.filter(name__in=entered)
+    ]
 
 
 def register(

@@ -1,0 +1,96 @@
+"""Sites and roles in the admin. What concerns Redis goes through ``services``, as on the command line."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from sso_common.exceptions import StoreUnavailable
+
+from . import acl, services
+from .models import Grant, Role, Site
+
+
+class RoleInline(admin.TabularInline):
+    """A site's roles."""
+
+    model = Role
+    extra = 0
+
+
+class GrantInline(admin.TabularInline):
+    """Who holds a role, or which roles somebody holds."""
+
+    model = Grant
+    extra = 0
+    autocomplete_fields = ["user", "role"]
+
+
+@admin.register(Site)
+class SiteAdmin(admin.ModelAdmin):
+    """Sites. A new one also needs its DSN: ``manage.py sso_site dsn NAME``."""
+
+    list_display = ["title", "name", "origin", "access", "is_active", "rotation"]
+    list_filter = ["access", "is_active"]
+    search_fields = ["name", "title", "origin"]
+    fields = ["name", "origin", "title", "description", "access", "is_active", "order"]
+    inlines = [RoleInline]
+
+    @admin.display(description=gettext_lazy("keys"))
+    def rotation(self, site: Site) -> str:
+        """Which generations of its secret the site may use."""
+        return ", ".join(str(generation) for generation in site.generations)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Site | None = None) -> list[str]:
+        return ["name"] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Site, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        try:
+            acl.grant(obj)
+        except StoreUnavailable:
+            messages.warning(
+                request,
+                _("Redis did not answer. Once it does, run `manage.py sso_site acl`."),
+            )
+        if not change:
+            messages.info(
+                request, _("Its DSN is printed by: manage.py sso_site dsn %(name)s") % {"name": obj.name}
+            )
+
+    def delete_model(self, request: HttpRequest, obj: Site) -> None:
+        self.delete_queryset(request, Site.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Site]) -> None:
+        for site in queryset:
+            try:
+                services.remove(site)
+            except StoreUnavailable:
+                messages.error(
+                    request, _("Redis did not answer, so %(site)s is still there.") % {"site": site}
+                )
+
+
+@admin.register(Role)
+class RoleAdmin(admin.ModelAdmin):
+    """Roles and who holds them."""
+
+    list_display = ["name", "label", "site"]
+    list_filter = ["site"]
+    search_fields = ["name", "label", "site__name"]
+    inlines = [GrantInline]
+
+
+@admin.register(Grant)
+class GrantAdmin(admin.ModelAdmin):
+    """Who holds which role."""
+
+    list_display = ["user", "role", "created_at"]
+    list_filter = ["role__site", "role"]
+    search_fields = ["user__username", "user__email", "role__name"]
+    autocomplete_fields = ["user", "role"]
+    list_select_related = ["user", "role__site"]

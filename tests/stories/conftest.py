@@ -98,7 +98,12 @@ def new_person(shell: Callable[[str], Shell]) -> Callable[..., Person]:
             username=person.username,
             email=person.email,
             password=person.password,
-            fields={"first_name": first_name, "last_name": f"Story{number}", "email_verified": True, **fields},
+            fields={
+                "first_name": first_name,
+                "last_name": f"Story{number}",
+                "email_verified": True,
+                **fields,
+            },
             roles=roles or {},
         )
         return replace(person, sub=sub)

@@ -58,7 +58,7 @@ def test_following_a_link_signs_nobody_out(visitor: Visitor, new_person: Callabl
     cookie = visitor.sso_cookie
 
     for part in SITES:
-        visitor.open(part, "/sso/logout/")
+        assert visitor.topology.get(part, "/sso/logout/", cookies=visitor.cookies_for(part)).status == 405
         visitor.open("portal", f"/sso/v1/signed-out?next={visitor.topology.urls[part]}/")
     visitor.open("portal", "/accounts/logout/")
 
@@ -72,7 +72,7 @@ def test_csrf_on_sign_out_from_a_sibling_site_is_refused(
     """Sites under one parent domain are "same site" to a browser: SameSite alone is no defence."""
     visitor.sign_in(new_person())
 
-    for target in ("/sso/logout/",):
+    for part, path in (("site_a", "/sso/logout/"), ("portal", "/sso/logout/"), ("portal", "/accounts/logout/")):
         visitor.open("site_b")
         with visitor.page.expect_navigation() as navigation:
             visitor.page.evaluate(
@@ -81,7 +81,7 @@ def test_csrf_on_sign_out_from_a_sibling_site_is_refused(
                     form.method = "post"; form.action = address;
                     document.body.append(form); form.submit();
                 }""",
-                visitor.topology.urls["site_a"] + target,
+                visitor.topology.urls[part] + path,
             )
         assert navigation.value.status == 403
 

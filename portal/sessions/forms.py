@@ -18,8 +18,6 @@ class PortalLoginForm(LoginForm):
         super().__init__(*args, **kwargs)
         self.fields["login"].label = _("Username or e-mail")
         self.fields["remember"].label = _("Stay signed in on this device")
-        for field in self.fields.values():
-            field.widget.attrs.pop("placeholder", None)
 
     def login(self, request: HttpRequest, redirect_url: str | None = None) -> HttpResponse:
         """allauth tells the session only after the sign-in, and not at all where another step follows."""

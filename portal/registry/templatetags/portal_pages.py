@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.forms import BoundField
 from django.http import HttpRequest
 
 from portal.registry.models import Site
@@ -26,6 +27,13 @@ def initials(user: Any) -> str:
     words = display_name(user).split()
     letters = words[0][:1] + (words[-1][:1] if len(words) > 1 else "")
     return letters.upper()
+
+
+@register.filter
+def without_placeholder(field: BoundField) -> BoundField:
+    """A field whose label says what it is, and which stays empty until something is typed."""
+    field.field.widget.attrs.pop("placeholder", None)
+    return field
 
 
 @register.filter

@@ -13,9 +13,12 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
 
 from . import responses
 from .views import login_path
@@ -32,6 +35,7 @@ class SSOAdminConfig(AdminConfig):
 class SSOAdminSite(AdminSite):
     """An admin site that signs people in at the portal."""
 
+    @method_decorator([never_cache, login_not_required])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """See the module's docstring."""
         if self.has_permission(request):

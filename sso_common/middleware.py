@@ -152,23 +152,25 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
 
 
 def read_token(request: HttpRequest) -> tuple[SessionToken | None, SSOError | None]:
-    """The session token that the browser presents, or the reason why there is none.
+    """Take the session token out of a request's cookies; or say why there is none.
 
-    Two different SSO cookies mean that a sibling host sets one of its own; which of the two is
-    genuine cannot be told, so neither is trusted.
+    It is taken out of ``request.COOKIES`` so that no view, error page or error mail ever shows
+    it (Django's own filter hides the raw header). Two different SSO cookies mean that a sibling host
+    sets one of its own; which of the two is genuine cannot be told, so neither is trusted.
     """
     name = conf.cookie_name()
-    if name not in request.COOKIES:
+    value = request.COOKIES.pop(name, None)
+    if value is None:
         return None, None
     values = {
-        value.strip()
-        for key, _, value in (part.partition("=") for part in request.META.get("HTTP_COOKIE", "").split(";"))
+        sent.strip()
+        for key, _, sent in (part.partition("=") for part in request.META.get("HTTP_COOKIE", "").split(";"))
         if key.strip() == name
     }
     if len(values) > 1:
         return None, ConflictingTokens()
     try:
-        return parse_token(request.COOKIES[name]), None
+        return parse_token(value), None
     except MalformedToken as refusal:
         return None, refusal
 

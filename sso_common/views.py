@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from django.conf import global_settings, settings
 from django.contrib.auth import REDIRECT_FIELD_NAME, logout
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import resolve_url
@@ -48,7 +49,7 @@ EXPLANATIONS: Final = {
 DEFAULT_EXPLANATION: Final = _("This site could not accept the sign-in from the portal.")
 
 
-@method_decorator(never_cache, name="dispatch")
+@method_decorator([never_cache, login_not_required], name="dispatch")
 class LoginView(View):
     """``GET /sso/login/?next=``: to the portal, and back to ``next``."""
 
@@ -73,7 +74,7 @@ class LoginView(View):
         return HttpResponseRedirect(portal_address("enter", request.build_absolute_uri(back)))
 
 
-@method_decorator([never_cache, csrf_protect], name="dispatch")
+@method_decorator([never_cache, login_not_required, csrf_protect], name="dispatch")
 class LogoutView(View):
     """``POST /sso/logout/``: sign out everywhere, then to the portal's signed-out page."""
 
@@ -87,7 +88,7 @@ class LogoutView(View):
         return response
 
 
-@method_decorator(never_cache, name="dispatch")
+@method_decorator([never_cache, login_not_required], name="dispatch")
 class HealthView(View):
     """``GET /sso/health/``: 200 while this site can tell who is signed in, else 503.
 

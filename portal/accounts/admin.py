@@ -1,0 +1,125 @@
+"""People in the portal's administration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from portal.registry.models import Grant
+
+from . import services
+from .models import User
+
+
+class PersonCreationForm(AdminUserCreationForm):
+    """Asks for an e-mail address, too: nobody could reset a password without one."""
+
+    class Meta:
+        model = User
+        fields = ("username", "email")
+
+
+class PersonChangeForm(UserChangeForm):
+    """Django's, for our model."""
+
+    class Meta:
+        model = User
+        fields = "__all__"
+
+
+class GrantInline(admin.TabularInline):
+    """The roles of a person, at all sites."""
+
+    model = Grant
+    extra = 0
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):
+    """Every change here reaches every site, as any other does."""
+
+    form = PersonChangeForm
+    add_form = PersonCreationForm
+    inlines = [GrantInline]
+    list_display = ("username", "email", "email_verified", "first_name", "last_name", "is_active", "is_staff")
+    list_filter = ("is_active", "is_staff", "email_verified")
+    search_fields = ("username", "email", "first_name", "last_name", "sub")
+    readonly_fields = ("sub", "email_verified", "version", "not_before", "date_joined", "last_login")
+    actions = ("deactivate", "activate", "sign_out_everywhere")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Person"), {"fields": ("first_name", "last_name", "email", "email_verified")}),
+        (_("At the portal"), {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        (_("Record"), {"fields": ("sub", "version", "not_before", "date_joined", "last_login")}),
+    )
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": ("username", "email", "usable_password", "password1", "password2"),
+            },
+        ),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Staff who may edit people must not be able to make themselves superusers."""
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else (*fields, "is_staff", "is_superuser", "groups")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nor take over a superuser, by their e-mail address or password."""
+        return self._may_touch(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Likewise."""
+        return self._may_touch(request, obj) and super().has_delete_permission(request, obj)
+
+    def _may_touch(self, request: HttpRequest, obj: Any) -> bool:
+        return obj is None or not obj.is_superuser or request.user.is_superuser
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save, and give allauth the address: it signs people in and resets passwords by it."""
+        super().save_model(request, obj, form, change)
+        if change and "email" not in form.changed_data:
+            return
+        addresses = EmailAddress.objects.filter(user=obj)
+        addresses.exclude(email__iexact=obj.email).update(primary=False)
+        address = addresses.filter(email__iexact=obj.email).first()
+        if address is None:
+            address = EmailAddress(user=obj, email=obj.email.lower())
+        address.primary = True
+        address.save()
+
+    @admin.action(description=_("Deactivate: end all sessions, allow no sign-in"), permissions=["change"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """For every site at once, from its next request on."""
+        self._report(request, self._mine(request, queryset).update(is_active=False))
+
+    @admin.action(description=_("Activate"), permissions=["change"])
+    def activate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Sessions that ended stay ended."""
+        self._report(request, self._mine(request, queryset).update(is_active=True))
+
+    @admin.action(description=_("Sign out everywhere"), permissions=["change"])
+    def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """End all sessions; the people may sign in again."""
+        users = list(self._mine(request, queryset))
+        for user in users:
+            services.sign_out_everywhere(user)
+        self._report(request, len(users))
+
+    def _mine(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        return queryset if request.user.is_superuser else queryset.filter(is_superuser=False)
+
+    def _report(self, request: HttpRequest, count: int) -> None:
+        text = ngettext("Done for %(count)s person.", "Done for %(count)s people.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS)

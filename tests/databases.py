@@ -1,0 +1,112 @@
+"""A second, real database for a test whose promise is about several connections at once.
+
+The tests' own database is one connection in one transaction. In: the address of a SQLite file or of a
+PostgreSQL server. Out: migrated tables in a new database, to which every query goes until the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dj_database_url
+from django.core.management import call_command
+from django.db import connections
+from django.db.utils import load_backend
+from django.test import override_settings
+
+ALIAS = "real"
+
+
+class RealRouter:
+    """Sends every model to the second database."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return ALIAS
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return ALIAS
+
+    def allow_relation(self, first: Any, second: Any, **hints: Any) -> bool:
+        return True
+
+
+_settings: dict[str, Any] = {}
+
+
+@contextlib.contextmanager
+def real_database(address: str) -> Iterator[str]:
+    """Every query goes to a new database at this address; yields its alias."""
+    with _created(address) as settings:
+        _settings.update(connections.configure_settings({"default": settings})["default"])
+        _connect()
+        try:
+            with override_settings(DATABASE_ROUTERS=["tests.databases.RealRouter"]):
+                call_command("migrate", database=ALIAS, verbosity=0)
+                yield ALIAS
+        finally:
+            _disconnect()
+            _settings.clear()
+
+
+def _connect() -> None:
+    """Connections belong to threads. This one is in no settings: Django's tests allow it for that."""
+    connections[ALIAS] = load_backend(_settings["ENGINE"]).DatabaseWrapper(dict(_settings), ALIAS)
+
+
+def _disconnect() -> None:
+    connections[ALIAS].close()
+    del connections[ALIAS]
+
+
+@contextlib.contextmanager
+def _created(address: str) -> Iterator[dict[str, Any]]:
+    settings: dict[str, Any] = dict(dj_database_url.parse(address))
+    if settings["ENGINE"].endswith("sqlite3"):
+        # What the portal's and the reference sites' settings say.
+        settings["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;",
+        }
+        yield settings
+        return
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(address, autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield {**settings, "NAME": name}
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+class Worker(threading.Thread):
+    """A thread with a connection of its own; ``result`` raises what it raised."""
+
+    def __init__(self, action: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.action = action
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        _connect()
+        try:
+            self.value = self.action()
+        except BaseException as error:  # noqa: BLE001  raised again where it is asked for
+            self.error = error
+        finally:
+            _disconnect()
+
+    def result(self, timeout: float = 30) -> Any:
+        self.join(timeout)
+        assert not self.is_alive(), "The thread did not finish."
+        if self.error is not None:
+            raise self.error
+        return self.value

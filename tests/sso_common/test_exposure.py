@@ -64,7 +64,7 @@ def test_a_site_that_closes_every_view_still_lets_people_reach_the_portal(valkey
     private, hop, health = client.get("/user/"), client.get("/sso/login/"), client.get("/sso/health/")
 
     assert private["Location"] == "/sso/login/?next=/user/"
-    assert hop["Location"].startswith("https://portal.testserver/sso/v1/enter?")
+    assert hop["Location"].startswith(f"{conf.portal_url()}/sso/v1/enter?")
     assert json.loads(health.content)["status"] == "ok"
 
 

@@ -6,10 +6,16 @@ and this site's own user, whatever that user's model and primary key are.
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models, router
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
+
+if not apps.is_installed("sso_common"):
+    # No system check of ours would run, so the first part that is used says it: each needs this module.
+    raise ImproperlyConfigured('Write in the settings: INSTALLED_APPS += ["sso_common"]')
 
 
 class Account(models.Model):

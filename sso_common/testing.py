@@ -52,8 +52,8 @@ def make_dsn(
     site: str,
     redis_url: str,
     *,
-    domain: str = "testserver",
-    portal_url: str = "https://portal.testserver",
+    domain: str = "sso.testserver",
+    portal_url: str = "https://portal.sso.testserver",
     namespace: str = "sso-test",
 ) -> str:
     """A DSN that trusts this process's key alone. ``redis_url`` may hold credentials."""

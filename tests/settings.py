@@ -35,6 +35,7 @@ CACHES = {
     "sso": sso.cache(),
 }
 LOGIN_URL = "sso:login"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # the portal is at https://
 
 ROOT_URLCONF = "tests.urls"
 TEMPLATES = [

@@ -69,6 +69,8 @@ class SessionStore(SessionBase):
         refusal: SSOError | None = None,
     ) -> None:
         super().__init__(session_key)
+        #: The name of the session that the browser asked for, whether its token opened it or not.
+        self.presented_sid = None if token is None else token.sid
         self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None

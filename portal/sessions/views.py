@@ -17,7 +17,6 @@ from django.views.decorators.http import require_safe
 from portal.registry.models import Site
 from portal.registry.origins import origin_of, safe_next
 from sso_common.exceptions import IdentityExpired, NoIdentity
-from sso_common.middleware import read_token
 
 security_logger = logging.getLogger("django.security.sso")
 
@@ -42,8 +41,7 @@ def signed_out(request: HttpRequest) -> HttpResponse:
     """
     session = request.session
     if session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired):
-        token, _ = read_token(request)
-        request.sso_ended = token.sid if token else None
+        request.sso_ended = session.presented_sid
     target = _checked(request.GET.get("next", ""))
     site = Site.objects.filter(origin=origin_of(target or ""), is_active=True).first()
     context = {"back_to": target if site else None, "back_title": site.title if site else ""}

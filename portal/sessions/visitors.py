@@ -9,8 +9,6 @@ from allauth.account.adapter import get_adapter
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from sso_common.middleware import read_token
-
 from .services import Visitor
 
 
@@ -24,11 +22,10 @@ def client_ip(request: HttpRequest) -> str | None:
 
 def visitor_of(request: HttpRequest) -> Visitor:
     """What the list of sessions shows of a sign-in."""
-    token, _ = read_token(request)
     return Visitor(
         ip=client_ip(request),
         user_agent=request.headers.get("User-Agent", ""),
-        replaces=token.sid if token else "",
+        replaces=request.session.presented_sid or "",  # type: ignore[attr-defined]
     )
 
 

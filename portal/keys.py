@@ -22,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from itsdangerous.encoding import base64_decode
+from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.exc import BadData
 
 from sso_common.conf import Dsn
@@ -73,21 +73,22 @@ def _public_key(keyring: Keyring, generation: int) -> tuple[str, bytes]:
 
 def keyring_from(environment: Mapping[str, str]) -> Keyring:
     """Read ``SSO_ROOT_SECRET`` and the lists of generations. Raises ``ImproperlyConfigured``."""
-    text = environment.get("SSO_ROOT_SECRET", "").strip()
+    text = environment.get("SSO_ROOT_SECRET", "").strip().rstrip("=")
     try:
         root = base64_decode(text)
     except BadData:
         root = b""
-    if len(root) < KEY_BYTES:
+    # Python skips characters that are not base64; a mistyped secret must not become another one.
+    if len(root) < KEY_BYTES or base64_encode(root).decode("ascii") != text:
         raise ImproperlyConfigured(
             f"SSO_ROOT_SECRET must hold at least {KEY_BYTES} random bytes in base64url. Make it, once, with: "
             "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     published = _generations(environment, "SSO_SIGNING_KEYS")
-    signing = int(environment.get("SSO_SIGNING_KEY", "") or published[0])
-    if signing not in published:
+    signing = environment.get("SSO_SIGNING_KEY", "") or str(published[0])
+    if signing not in map(str, published):
         raise ImproperlyConfigured(f"SSO_SIGNING_KEY={signing} is not one of SSO_SIGNING_KEYS.")
-    return Keyring(root, published, signing, _generations(environment, "SSO_PORTAL_KEYS"))
+    return Keyring(root, published, int(signing), _generations(environment, "SSO_PORTAL_KEYS"))
 
 
 def _generations(environment: Mapping[str, str], name: str) -> tuple[int, ...]:

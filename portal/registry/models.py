@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from sso_common import conf
@@ -33,6 +33,19 @@ class Access(models.TextChoices):
     MEMBERS = "members", _("Members: holders of a role there")
 
 
+class AtomicModel(models.Model):
+    """Saves in one transaction with what its signals do: the versions that a change draws must not be
+    visible before it, nor the change without them."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            super().save(*args, **kwargs)
+
+
 class SiteQuerySet(models.QuerySet["Site"]):
     """``update`` sends no signals; what a site means to people is announced here."""
 
@@ -49,7 +62,7 @@ class SiteQuerySet(models.QuerySet["Site"]):
         return count
 
 
-class Site(models.Model):
+class Site(AtomicModel):
     """A Django project that shares the portal's sign-in."""
 
     name = models.CharField(
@@ -137,7 +150,7 @@ class RoleQuerySet(models.QuerySet["Role"]):
         return count
 
 
-class Role(models.Model):
+class Role(AtomicModel):
     """Something that a person may be at one site. Roles mean nothing until the site maps them."""
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="roles", verbose_name=_("site"))
@@ -182,7 +195,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         return count
 
 
-class Grant(models.Model):
+class Grant(AtomicModel):
     """One person holds one role."""
 
     user = models.ForeignKey(

@@ -26,8 +26,8 @@ def connect() -> None:
     """Called once, when the app is ready."""
     from .models import Grant, Role, Site
 
-    post_save.connect(_grant_written, sender=Grant, dispatch_uid="registry.grant_saved")
-    post_delete.connect(_grant_written, sender=Grant, dispatch_uid="registry.grant_deleted")
+    post_save.connect(_grant_saved, sender=Grant, dispatch_uid="registry.grant_saved")
+    post_delete.connect(_grant_deleted, sender=Grant, dispatch_uid="registry.grant_deleted")
     pre_save.connect(_before_grant, sender=Grant, dispatch_uid="registry.grant_saving")
     post_save.connect(_role_saved, sender=Role, dispatch_uid="registry.role_saved")
     pre_save.connect(_before_site, sender=Site, dispatch_uid="registry.site_saving")
@@ -64,8 +64,9 @@ def access_changed(site: Any) -> None:
     subs = list(get_user_model().objects.values_list("pk", flat=True))
     if site.access == Access.MEMBERS:
         # While it was open to everyone it has heard of all these, so it must hear that they have gone.
+        heard_of = [*subs, *versions.Tombstone.objects.values_list("pk", flat=True)]
         SiteVisibility.objects.bulk_create(
-            [SiteVisibility(site=site, sub=sub) for sub in subs], ignore_conflicts=True, batch_size=1000
+            [SiteVisibility(site=site, sub=sub) for sub in heard_of], ignore_conflicts=True, batch_size=1000
         )
     versions.bump(subs)
 
@@ -79,12 +80,15 @@ def rules_changed() -> None:
 def _before_grant(instance: Any, raw: bool, **_: Any) -> None:
     from .models import Grant
 
-    if not raw and instance.pk:
-        # A grant that passes to another person concerns the person who had it, too.
-        grants_changed(Grant.objects.filter(pk=instance.pk).exclude(user=instance.user_id))
+    # A grant that passes to another person concerns the person who had it, too.
+    instance._before = [] if raw or not instance.pk else list(Grant.objects.filter(pk=instance.pk))
 
 
-def _grant_written(instance: Any, **_: Any) -> None:
+def _grant_saved(instance: Any, **_: Any) -> None:
+    grants_changed([*instance._before, instance])
+
+
+def _grant_deleted(instance: Any, **_: Any) -> None:
     grants_changed([instance])
 
 

@@ -1,0 +1,525 @@
+"""A session's life: issued, signed anew, ended, and kept ended."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from portal.accounts.services import sign_out_everywhere
+from portal.accounts.signals import sessions_must_end
+from portal.registry import services as registry
+from portal.registry.models import Grant, Role, Site
+from portal.sessions import services
+from portal.sessions import store as portal_store
+from portal.sessions.models import EndReason, Progress, Session
+from portal.sessions.signing import sign_record
+from sso_common import conf, store
+from sso_common.exceptions import StoreUnavailable
+from sso_common.tokens import SessionToken
+from tests.servers import ValkeyServer
+
+from .people import identity_of, person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def issue(user: Any, *, remember: bool = False) -> SessionToken:
+    return services.issue(user, amr=["pwd"], remember=remember)[0]
+
+
+def is_alive(token: SessionToken) -> bool:
+    return services.is_live(token.sid)
+
+
+def record_of(token: SessionToken) -> bytes:
+    record = store.read_session(token.sid).record
+    assert record is not None
+    return record
+
+
+def redis_keys(valkey: ValkeyServer) -> set[str]:
+    return set(valkey.admin.keys("sso:*")) - {"sso:events"}
+
+
+# --- issuing ----------------------------------------------------------------------------------------
+
+
+def test_a_session_says_who_since_when_how_and_where_to() -> None:
+    user = person(first_name="Anna")
+    registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
+    registry.register("site_b", "https://b.sso.localhost", access="members")
+    registry.grant(user, "site_a", "editor")
+    user.refresh_from_db()
+
+    with time_machine.travel(1_800_000_000, tick=False):
+        token = issue(user)
+
+    identity = identity_of(token)
+    assert (identity.sid, identity.bind, identity.sub) == (token.sid, token.bind, user.pk)
+    assert (identity.auth_time, identity.iat) == (1_800_000_000, 1_800_000_000)
+    assert (identity.exp, identity.idle) == (1_800_000_000 + 7 * 86400, 12 * 3600)
+    assert identity.amr == ("pwd",)
+    assert identity.user == user.to_snapshot()
+    assert dict(identity.sites) == {"portal": frozenset(), "site_a": frozenset({"editor"})}
+
+
+def test_remember_me_lasts_longer_and_never_for_ever(valkey: ValkeyServer) -> None:
+    token = issue(person(), remember=True)
+
+    identity = identity_of(token)
+    assert (identity.exp - identity.auth_time, identity.idle) == (90 * 86400, 14 * 86400)
+    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(14 * 86400_000, abs=5000)
+
+
+def test_no_secret_is_stored_anywhere(valkey: ValkeyServer) -> None:
+    token = issue(person())
+
+    row = Session.objects.get(sid=token.sid)
+    assert token.secret not in str(vars(row))
+    assert token.secret not in record_of(token).decode()
+    assert token.secret.encode() not in valkey.admin.execute_command(
+        "DUMP", store.user_key("sso", row.user_id), NEVER_DECODE=True
+    )
+
+
+def test_the_index_forgets_itself_with_the_longest_session(valkey: ValkeyServer) -> None:
+    user = person()
+    issue(user, remember=True)
+    issue(user)
+
+    assert valkey.admin.ttl(store.user_key("sso", user.pk)) == pytest.approx(90 * 86400, abs=5)
+
+
+def test_redis_away_means_nobody_is_signed_in_and_no_row_says_so(valkey: ValkeyServer) -> None:
+    user = person()
+    valkey.kill()
+
+    with pytest.raises(StoreUnavailable):
+        issue(user)
+
+    assert not Session.objects.exists()
+
+
+def test_who_signed_out_everywhere_can_sign_in_again_within_the_same_second() -> None:
+    user = person()
+    with time_machine.travel(1_800_000_000, tick=False):
+        sign_out_everywhere(user)
+        token = issue(user)
+
+    assert is_alive(token)
+    assert identity_of(token).auth_time >= user.not_before
+
+
+def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = person()
+    write = portal_store.write_record
+
+    def change_meanwhile(*arguments: Any) -> None:
+        # Before the record and its index entry exist, so that re-signing finds nothing.
+        get_user_model().objects.filter(pk=user.pk).update(first_name="Changed")
+        write(*arguments)
+
+    monkeypatch.setattr(portal_store, "write_record", change_meanwhile)
+    token = issue(user)
+
+    assert identity_of(token).user.first_name == "Changed"
+
+
+def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = person()
+    write = portal_store.write_record
+
+    def deactivate_meanwhile(*arguments: Any) -> None:
+        get_user_model().objects.filter(pk=user.pk).update(is_active=False)
+        write(*arguments)
+
+    monkeypatch.setattr(portal_store, "write_record", deactivate_meanwhile)
+    token = issue(user)
+
+    assert not is_alive(token)
+
+
+# --- signing anew -----------------------------------------------------------------------------------
+
+
+def test_a_change_of_the_user_reaches_every_live_session_at_once() -> None:
+    user = person()
+    tokens = [issue(user), issue(user, remember=True)]
+
+    user.first_name = "Anneke"
+    user.save()
+
+    assert {identity_of(token).user.first_name for token in tokens} == {"Anneke"}
+    assert {identity_of(token).user.version for token in tokens} == {user.version}
+
+
+def test_signing_anew_changes_neither_session_nor_its_times(valkey: ValkeyServer) -> None:
+    user = person()
+    token = issue(user)
+    before = identity_of(token)
+    valkey.admin.pexpire(store.identity_key("sso", token.sid), 1_000_000)
+
+    services.resign([user.pk])
+
+    after = identity_of(token)
+    assert replace(after, iat=before.iat) == before
+    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(1_000_000, abs=5000)
+
+
+@pytest.mark.parametrize("way", ["save", "queryset", "bulk", "delete", "queryset_delete", "cascade", "move"])
+def test_a_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
+    user, other = person(), person("ben")
+    site = registry.register("site_a", "https://a.sso.localhost", roles={"editor": "", "staff": ""})
+    role, staff = Role.objects.get(name="editor"), Role.objects.get(name="staff")
+    if way not in {"save", "bulk"}:
+        Grant.objects.create(user=user, role=role)
+    token, others = issue(user), issue(other)
+
+    match way:
+        case "save":
+            Grant.objects.create(user=user, role=role)
+        case "bulk":
+            Grant.objects.bulk_create([Grant(user=user, role=role)])
+        case "queryset":
+            Grant.objects.filter(user=user).update(role=staff)
+        case "delete":
+            Grant.objects.get(user=user).delete()
+        case "queryset_delete":
+            Grant.objects.all().delete()
+        case "cascade":
+            role.delete()
+        case "move":
+            grant = Grant.objects.get(user=user)
+            grant.user = other
+            grant.save()
+
+    expected = {"save": {"editor"}, "bulk": {"editor"}, "queryset": {"staff"}}.get(way, set())
+    assert identity_of(token).roles_at(site.name) == expected
+    assert identity_of(others).roles_at(site.name) == ({"editor"} if way == "move" else set())
+
+
+def test_a_renamed_role_reaches_live_sessions() -> None:
+    user = person()
+    registry.register("site_a", "https://a.sso.localhost", roles={"editor": ""})
+    registry.grant(user, "site_a", "editor")
+    token = issue(user)
+
+    role = Role.objects.get()
+    role.name = "author"
+    role.save()
+    assert identity_of(token).roles_at("site_a") == {"author"}
+
+    Role.objects.update(name="writer")
+    assert identity_of(token).roles_at("site_a") == {"writer"}
+
+
+def test_sites_that_come_go_close_or_become_members_only_reach_live_sessions() -> None:
+    token = issue(person())
+
+    site = registry.register("site_a", "https://a.sso.localhost")
+    assert identity_of(token).is_admitted_to("site_a")
+
+    Site.objects.update(is_active=False)
+    assert not identity_of(token).is_admitted_to("site_a")
+
+    site.refresh_from_db()
+    site.is_active, site.access = True, "members"
+    site.save()
+    assert not identity_of(token).is_admitted_to("site_a")
+
+    site.access = "everyone"
+    site.save()
+    assert identity_of(token).is_admitted_to("site_a")
+
+    registry.remove(site)
+    assert not identity_of(token).is_admitted_to("site_a")
+
+
+def test_signing_anew_never_brings_back_a_session_that_ends_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user = person()
+    token = issue(user)
+    replace_records = portal_store.replace_records
+
+    def sign_out_meanwhile(changes: Any) -> Any:
+        store.end_session(token.sid, user.pk)
+        return replace_records(changes)
+
+    monkeypatch.setattr(portal_store, "replace_records", sign_out_meanwhile)
+    services.resign([user.pk])
+
+    assert not is_alive(token)
+
+
+def test_an_older_view_of_the_user_never_overwrites_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = person()
+    token = issue(user)
+    replace_records = portal_store.replace_records
+    names = iter(["Second"])
+
+    def change_meanwhile(changes: Any) -> Any:
+        for name in names:
+            monkeypatch.setattr(portal_store, "replace_records", replace_records)
+            get_user_model().objects.filter(pk=user.pk).update(first_name=name)
+        return replace_records(changes)
+
+    monkeypatch.setattr(portal_store, "replace_records", change_meanwhile)
+    get_user_model().objects.filter(pk=user.pk).update(first_name="First")
+
+    assert identity_of(token).user.first_name == "Second"
+
+
+def test_many_changes_at_once_end_with_the_last_one() -> None:
+    user = person()
+    token = issue(user)
+    services.resign([user.pk])
+    user.refresh_from_db()
+    get_user_model().objects.filter(pk=user.pk).update(last_name="Last")
+    failures: list[BaseException] = []
+
+    def resign() -> None:
+        from django.db import connection
+
+        try:
+            for _ in range(5):
+                portal_store.read_records([token.sid])
+                old = record_of(token)
+                portal_store.replace_records(
+                    {token.sid: (old, sign_record(replace(identity_of(token), iat=1)))}
+                )
+        except BaseException as error:  # noqa: BLE001  it is shown below
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=resign) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    services.resign([user.pk])
+
+    assert not failures
+    assert identity_of(token).user.last_name == "Last"
+
+
+# --- ending -----------------------------------------------------------------------------------------
+
+
+def test_an_ended_session_leaves_nothing_behind_in_redis(valkey: ValkeyServer) -> None:
+    registry.register("site_a", "https://a.sso.localhost")
+    token = issue(person())
+    for site in ("portal", "site_a"):
+        valkey.admin.hset(store.site_key("sso", token.sid, site), "cart", "1")
+
+    services.end_session(token.sid, EndReason.REVOKED)
+
+    assert redis_keys(valkey) == set()
+    row = Session.objects.get()
+    assert (row.ended_reason, row.is_gone) == ("revoked", True)
+
+
+def test_all_sessions_end_but_the_one_that_may_go_on() -> None:
+    user, other = person(), person("ben")
+    keep, *gone = issue(user), issue(user), issue(user, remember=True)
+    others = issue(other)
+
+    sessions_must_end.send(sender=None, subs=frozenset([user.pk]), except_sid=keep.sid)
+
+    assert [is_alive(token) for token in (keep, *gone, others)] == [True, False, False, True]
+
+
+def test_a_session_that_the_database_lost_ends_all_the_same() -> None:
+    user = person()
+    token = issue(user)
+    Session.objects.all().delete()  # restored from a backup of yesterday
+
+    services.end_sessions([user.pk])
+
+    assert not is_alive(token)
+
+
+@pytest.mark.parametrize("way", ["deactivate", "queryset", "delete", "everywhere"])
+def test_whatever_ends_an_account_ends_its_sessions(way: str) -> None:
+    user = person()
+    token = issue(user)
+
+    match way:
+        case "deactivate":
+            user.is_active = False
+            user.save()
+        case "queryset":
+            get_user_model().objects.update(is_active=False)
+        case "delete":
+            user.delete()
+        case "everywhere":
+            sign_out_everywhere(user)
+
+    assert not is_alive(token)
+    assert Session.objects.get().ended_reason == "account"
+
+
+# --- Redis was away ---------------------------------------------------------------------------------
+
+
+def test_a_change_made_while_redis_was_away_is_not_undone_and_not_forgotten(valkey: ValkeyServer) -> None:
+    user = person()
+    token = issue(user)
+    valkey.kill()
+
+    user.first_name = "Anneke"
+    user.save()
+    valkey.start()
+    assert identity_of(token).user.first_name == ""
+
+    services.catch_up()
+    assert identity_of(token).user.first_name == "Anneke"
+
+
+def test_a_site_closed_while_redis_was_away_is_closed_once_it_answers(valkey: ValkeyServer) -> None:
+    registry.register("site_a", "https://a.sso.localhost")
+    token = issue(person())
+    valkey.kill()
+
+    Site.objects.update(is_active=False)
+    valkey.start()
+    services.catch_up()
+
+    assert not identity_of(token).is_admitted_to("site_a")
+
+
+def test_a_session_ended_while_redis_was_away_is_gone_once_it_answers(valkey: ValkeyServer) -> None:
+    user, other = person(), person("ben")
+    token, others = issue(user), issue(other)
+    valkey.kill()
+
+    user.is_active = False
+    user.save()
+    with pytest.raises(StoreUnavailable):
+        services.end_session(others.sid, EndReason.REVOKED)
+    valkey.start()
+    assert is_alive(token)
+
+    services.catch_up()
+    assert not is_alive(token)
+    assert not is_alive(others)
+
+
+def test_a_session_that_a_failover_brings_back_is_deleted_again(valkey: ValkeyServer) -> None:
+    token = issue(person())
+    services.catch_up()
+    record = record_of(token)
+    services.end_session(token.sid, EndReason.REVOKED)
+
+    # The new primary had not yet heard of the deletion.
+    valkey.admin.set(store.identity_key("sso", token.sid), record, ex=1000)
+    valkey.restart()
+    assert is_alive(token)
+    services.catch_up()
+
+    assert not is_alive(token)
+
+
+def test_a_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyServer) -> None:
+    user = person()
+    token = issue(user)
+    record = record_of(token)
+    valkey.admin.xadd(
+        "sso:events", {"type": "signed_out", "site": "site_a", "sid": token.sid, "sub": str(user.pk)}
+    )
+    valkey.admin.unlink(store.identity_key("sso", token.sid))
+    services.catch_up()
+    assert Session.objects.get().ended_reason == "signed_out"
+
+    valkey.admin.set(store.identity_key("sso", token.sid), record, ex=1000)
+    valkey.restart()
+    services.catch_up()
+
+    assert not is_alive(token)
+
+
+def test_attack_events_that_are_no_events_harm_nothing(valkey: ValkeyServer) -> None:
+    token = issue(person())
+    for event in (
+        {"type": "signed_out"},
+        {"type": "signed_out", "sid": "nobody", "site": "x" * 500},
+        {"type": "signed_out", "sid": b"\xff\xfe"},
+        {"nonsense": "x"},
+    ):
+        valkey.admin.xadd("sso:events", event)
+
+    services.catch_up()
+
+    assert is_alive(token)
+    assert Session.objects.get().ended_at is None
+
+
+def test_catching_up_with_nothing_to_do_writes_nothing(
+    valkey: ValkeyServer, django_assert_max_num_queries: Any
+) -> None:
+    issue(person())
+    services.catch_up()
+    before = {row.name: row.value for row in Progress.objects.all()}
+
+    with django_assert_max_num_queries(8) as captured:
+        services.catch_up()
+
+    assert {row.name: row.value for row in Progress.objects.all()} == before
+    assert not [query for query in captured if not query["sql"].startswith("SELECT")]
+
+
+def test_signing_everybody_anew_is_a_few_queries_for_hundreds_of_sessions(
+    django_assert_max_num_queries: Any,
+) -> None:
+    tokens = [issue(person(f"user{number}")) for number in range(30)]
+
+    with django_assert_max_num_queries(6):
+        assert services.resign_all() == 30
+
+    assert all(is_alive(token) for token in tokens)
+
+
+# --- listing ----------------------------------------------------------------------------------------
+
+
+def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer) -> None:
+    user = person()
+    first, second, third = issue(user), issue(user), issue(user)
+    issue(person("ben"))
+    valkey.admin.unlink(store.identity_key("sso", third.sid))
+    valkey.admin.pexpire(store.identity_key("sso", second.sid), (12 * 3600 - 600) * 1000)
+    Session.objects.update(auth_time=timezone.now() - datetime.timedelta(hours=5))
+
+    listed = services.live_sessions(user, second.sid)
+
+    assert [(each.row.sid, each.is_current) for each in listed] == [(second.sid, True), (first.sid, False)]
+    assert timezone.now() - listed[0].last_used == pytest.approx(
+        datetime.timedelta(seconds=600), abs=datetime.timedelta(seconds=5)
+    )
+    assert Session.objects.get(sid=third.sid).ended_reason == "expired"
+
+
+def test_a_session_past_its_absolute_expiry_is_not_listed() -> None:
+    user = person()
+    with time_machine.travel(time.time() - 8 * 86400):
+        token = issue(user)
+
+    assert services.live_sessions(user) == []
+    with pytest.raises(AssertionError):
+        assert is_alive(SessionToken(sid="A" * 22, secret=token.secret))
+
+
+def test_subjects_without_sessions_are_no_work() -> None:
+    assert services.resign([uuid.uuid4()]) == 0
+    services.end_sessions([uuid.uuid4()])
+    assert conf.site() == "portal"

@@ -18,7 +18,15 @@ from django.contrib.sessions.backends.base import CreateError, SessionBase, Upda
 from django.utils.crypto import get_random_string
 
 from . import conf, store
-from .exceptions import NoIdentity, NotAdmitted, SSOError, StoreUnavailable, Untrusted
+from .exceptions import (
+    NoIdentity,
+    NotAdmitted,
+    SessionRevoked,
+    SSOError,
+    StoreUnavailable,
+    Untrusted,
+    UserInactive,
+)
 from .identity import Identity, verify_identity
 from .tokens import SessionToken
 
@@ -95,12 +103,15 @@ class SessionStore(SessionBase):
         """The verified identity, or None. The first look is one round trip."""
         self.accessed = True
         self.resolve()
-        return self._identity
+        return self.known_identity
 
     @property
     def known_identity(self) -> Identity | None:
-        """The identity as far as it is known without a look into the store."""
-        return self._identity
+        """The identity as far as it is known without a look into the store.
+
+        None, too, once this site has refused its user (deactivated, or all sessions ended).
+        """
+        return self._identity if self.refusal is None else None
 
     @property
     def is_resolved(self) -> bool:
@@ -135,6 +146,10 @@ class SessionStore(SessionBase):
         if stored.record is None:
             raise NoIdentity
         identity = verify_identity(stored.record, token, conf.public_keys(), time.time())
+        if not identity.user.is_active:
+            raise UserInactive(str(identity.sub))
+        if identity.auth_time < identity.user.not_before:
+            raise SessionRevoked(str(identity.sub))
         if not identity.is_admitted_to(conf.site()):
             raise NotAdmitted(str(identity.sub))
         return identity
@@ -146,16 +161,16 @@ class SessionStore(SessionBase):
         self._first_seen = not stored.fields
         if hasattr(self, "_session_cache"):
             return  # cleared before the first look: a save will replace everything
-        self._stored = dict(stored.fields)
+        self._stored = stored.fields
         self._session_cache = self._decode_fields(stored.fields)
         if anonymous_key is not None:
             self.is_cookie_stale = not stored.anonymous or self._adopt(
                 identity, anonymous_key, stored.anonymous
             )
 
-    def _open_anonymous(self, fields: Mapping[bytes, bytes]) -> None:
+    def _open_anonymous(self, fields: dict[bytes, bytes]) -> None:
         self._token = self._identity = None
-        self._stored = dict(fields)
+        self._stored = fields
         self._session_cache = self._decode_fields(fields)
         if not fields:
             # An unknown key was never issued by this site, or has expired. Using it would be
@@ -205,9 +220,11 @@ class SessionStore(SessionBase):
     def sign_out(self) -> None:
         """End the session everywhere. Does nothing where nobody is signed in by the portal.
 
-        Raises ``StoreUnavailable``: nobody is told that they are signed out when they are not.
+        A session whose user this site refuses can be signed out like any other. Raises
+        ``StoreUnavailable``: nobody is told that they are signed out when they are not.
         """
-        identity = self.identity
+        self.resolve()
+        identity = self._identity
         if identity is None:
             return
         self._ask(store.end_session, identity.sid, identity.sub)
@@ -218,17 +235,19 @@ class SessionStore(SessionBase):
     def idle_extension(self) -> int | None:
         """Milliseconds to which the idle timeout is due to be extended, or None.
 
-        Due once the time to live has fallen by ``SSO_TOUCH_INTERVAL``. Asks the store nothing.
+        Due once the time to live has fallen by ``SSO_TOUCH_INTERVAL``, or by half of an idle timeout
+        that is shorter than that. Asks the store nothing.
         """
-        if self._identity is None:
+        identity = self.known_identity
+        if identity is None:
             return None
-        left = self._identity.exp - time.time()
-        wanted = int(1000 * min(self._identity.idle, left))
-        return wanted if wanted - self._ttl >= 1000 * conf.touch_interval() else None
+        wanted = int(1000 * min(identity.idle, identity.exp - time.time()))
+        due = 1000 * min(conf.touch_interval(), identity.idle / 2)
+        return wanted if wanted - self._ttl >= due else None
 
     def is_first_seen(self) -> bool:
         """Whether this signed-in session has never left anything at this site."""
-        return self._identity is not None and self._first_seen
+        return self.known_identity is not None and self._first_seen
 
     # --- Django's contract ----------------------------------------------------------------------
 
@@ -237,6 +256,11 @@ class SessionStore(SessionBase):
         """The session's name: ``sid`` where signed in, else the anonymous key or None."""
         self.resolve()
         return self._session_key
+
+    def is_empty(self) -> bool:
+        """Whether there is neither a name nor data. As in Django, what has been presented counts
+        until the store says otherwise."""
+        return self._unresolved is None and super().is_empty()
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         self.accessed = True
@@ -263,25 +287,29 @@ class SessionStore(SessionBase):
             await _in_thread(self.resolve)()
 
     def load(self) -> dict[str, Any]:
-        """The session's data from the store. Raises ``StoreUnavailable``."""
+        """The session's data as it is stored. What has been changed here and not been saved stays as
+        it is. Raises ``StoreUnavailable``."""
         if self._unresolved is not None:
             self.resolve()
-        elif self._token is not None:
+            return self._session_cache
+        fields: dict[bytes, bytes] = {}
+        if self._token is not None:
             fields = self._ask(store.read_session, self._token.sid).fields
-            self._stored = dict(fields)
-            self._session_cache = self._decode_fields(fields)
         elif self._session_key is not None:
-            self._open_anonymous(self._ask(store.read_anonymous, self._session_key))
-        else:
-            self._session_cache, self._stored = {}, {}
-        return self._session_cache
+            fields = self._ask(store.read_anonymous, self._session_key)
+            if not fields:
+                self._session_key = None  # see _open_anonymous
+        data = self._decode_fields(fields)
+        if not hasattr(self, "_session_cache"):
+            self._session_cache, self._stored = data, fields
+        return data
 
     async def aload(self) -> dict[str, Any]:
         return await _in_thread(self.load)()
 
     def exists(self, session_key: str) -> bool:
         """Whether an anonymous session of this name exists. Raises ``StoreUnavailable``."""
-        return self._ask(store.anonymous_exists, session_key)
+        return bool(session_key) and self._ask(store.anonymous_exists, session_key)
 
     async def aexists(self, session_key: str) -> bool:
         return await _in_thread(self.exists)(session_key)
@@ -319,10 +347,9 @@ class SessionStore(SessionBase):
             self.create()
             return
         data = self._get_session(no_load=must_create)
-        if must_create:
-            self._stored = None  # nothing is stored under a new key
         encoded = self._encode_fields(data)
-        changes = self._changes(encoded)
+        # Nothing is stored under a new key.
+        changes = self._changes(encoded, None if must_create else self._stored)
         if self._token is not None:
             saved = self._ask(store.save_site_session, self._token.sid, changes)
         else:
@@ -348,7 +375,9 @@ class SessionStore(SessionBase):
         self.resolve()
         if self._token is not None and session_key in (None, self._token.sid):
             self._ask(store.delete_site_session, self._token.sid)
-        elif (key := session_key or self._session_key) is not None:
+            # A save after this has to write all, and not only what has changed since.
+            self._stored = None
+        elif key := self._session_key if session_key is None else session_key:
             self._ask(store.delete_anonymous, key)
 
     async def adelete(self, session_key: str | None = None) -> None:
@@ -397,13 +426,13 @@ class SessionStore(SessionBase):
 
     # --- fields ---------------------------------------------------------------------------------
 
-    def _changes(self, encoded: dict[bytes, bytes]) -> store.Changes:
-        if self._stored is None:
+    def _changes(self, encoded: dict[bytes, bytes], stored: dict[bytes, bytes] | None) -> store.Changes:
+        if stored is None:
             return store.Changes(put={store.MARKER: b"", **encoded}, replace=True)
-        put = {name: value for name, value in encoded.items() if self._stored.get(name) != value}
-        if store.MARKER not in self._stored:
+        put = {name: value for name, value in encoded.items() if stored.get(name) != value}
+        if store.MARKER not in stored:
             put[store.MARKER] = b""
-        drop = self._stored.keys() - encoded.keys() - {store.MARKER}
+        drop = stored.keys() - encoded.keys() - {store.MARKER}
         return store.Changes(put=put, drop=drop)
 
     def _encode_fields(self, data: Mapping[str, Any]) -> dict[bytes, bytes]:
@@ -411,17 +440,24 @@ class SessionStore(SessionBase):
         return {_field_name(name): dumps(value) for name, value in data.items()}
 
     def _decode_fields(self, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
-        names = [name for name in fields if name != store.MARKER]
+        data = dict(fields)
+        data.pop(store.MARKER, None)
         try:
             # One JSON list is decoded several times faster than its items one by one.
-            values = self.serializer().loads(b"[%s]" % b",".join([fields[name] for name in names]))
-        except ValueError:
-            values = None
-        if not isinstance(values, list) or len(values) != len(names):
+            values = self.serializer().loads(b"[%s]" % b",".join(data.values()))
+            return dict(zip(map(bytes.decode, data), values, strict=True))
+        except (ValueError, TypeError):
+            return self._decode_one_by_one(data)
+
+    def _decode_one_by_one(self, data: Mapping[bytes, bytes]) -> dict[str, Any]:
+        # A serializer that knows no such list, a name that is no UTF-8; or the data is damaged.
+        loads = self.serializer().loads
+        try:
+            return {_text_name(name): loads(value) for name, value in data.items()}
+        except (ValueError, TypeError):
             # As in Django: an empty session, and a line in the security log.
             security_logger.warning("Session data corrupted")
             return {}
-        return {name.decode("utf-8"): value for name, value in zip(names, values, strict=True)}
 
     def _ask(self, question: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Ask the store; once it was unavailable, it is so for the rest of the request, whose
@@ -441,10 +477,16 @@ def _field_name(name: Any) -> bytes:
         name = "true" if name else "false"
     elif name is None:
         name = "null"
+    elif not isinstance(name, str | int | float):
+        raise TypeError(f"A session key must be text, not {type(name).__name__}.")
     encoded = str(name).encode("utf-8", "surrogatepass")
     if encoded.startswith(b"\x00"):
         raise ValueError("A session key cannot start with a NUL.")
     return encoded
+
+
+def _text_name(field: bytes) -> str:
+    return field.decode("utf-8", "surrogatepass")
 
 
 def _in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -12,10 +12,12 @@ import functools
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, cast
 
 import redis
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django_redis import get_redis_connection
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
@@ -65,13 +67,23 @@ def events_key(namespace: str) -> str:
 # --- connection ------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=1)
 def client() -> redis.Redis:
     """The shared client. Reads and writes go to the primary alone: a replica may not know yet
-    that a session has ended."""
+    that a session has ended.
+
+    One for the process: under ASGI, Django's cache handler would build one anew in each request.
+    """
     dsn = conf.dsn()
     if dsn.is_cluster:
         return cast(redis.Redis, _cluster(dsn.redis_login_url))
     return cast(redis.Redis, get_redis_connection(conf.CACHE_ALIAS))
+
+
+@receiver(setting_changed, dispatch_uid="sso_common.store")
+def _forget_client(*, setting: str, **kwargs: Any) -> None:
+    if setting in {conf.DSN_VARIABLE, "CACHES"}:
+        client.cache_clear()
 
 
 @functools.lru_cache(maxsize=4)
@@ -104,18 +116,17 @@ class answering:  # noqa: N801  used like contextlib.suppress
 # --- reading ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSession:
+class StoredSession(NamedTuple):
     """All that one round trip knows of a visitor."""
 
     #: The identity record as it is stored, or None where there is none.
-    record: bytes | None = None
+    record: bytes | None
     #: Milliseconds until the record ends by the idle timeout; negative where there is none.
-    ttl: int = -2
+    ttl: int
     #: The site session: encoded values by field name.
-    fields: Mapping[bytes, bytes] = field(default_factory=dict)
+    fields: dict[bytes, bytes]
     #: The anonymous session; empty where there is none.
-    anonymous: Mapping[bytes, bytes] = field(default_factory=dict)
+    anonymous: dict[bytes, bytes]
 
 
 def read_session(sid: str, session_key: str | None = None) -> StoredSession:
@@ -133,35 +144,42 @@ def read_session(sid: str, session_key: str | None = None) -> StoredSession:
     ]
     if session_key is not None:
         commands.append(("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key)))
-    with answering():
-        answers = _ask_cluster(commands) if dsn.is_cluster else _ask(commands)
-    return StoredSession(
-        answers[0],
-        answers[1],
-        _mapping(answers[2]),
-        _mapping(answers[3]) if session_key is not None else {},
-    )
+    record, ttl, fields, *anonymous = _ask(commands)
+    return StoredSession(record, ttl, _mapping(fields), _mapping(anonymous[0]) if anonymous else {})
 
 
 def _ask(commands: list[tuple[str, str]]) -> list[Any]:
-    """Send commands at once and read the answers: a pipeline, without the half of its cost that
-    redis-py's general one spends on features that are not used here (benchmarks/README.md)."""
+    """Send commands of one key each at once, and read the answers."""
+    with answering():
+        answers = _ask_cluster(commands) if conf.dsn().is_cluster else _ask_server(commands)
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
+    return answers
+
+
+def _ask_server(commands: list[tuple[str, str]]) -> list[Any]:
+    # A pipeline, without the half of its cost that redis-py's general one spends on features that
+    # are not used here (benchmarks/README.md).
     pool = client().connection_pool
     connection: Any = pool.get_connection()
+    packed = "".join([_pack(name, key) for name, key in commands]).encode("ascii")
 
     def ask() -> list[Any]:
-        connection.send_packed_command(connection.pack_commands(commands))
+        connection.send_packed_command([packed])
         # Read all answers before raising, so that the connection can be used again.
         return [_answer(connection) for _ in commands]
 
     try:
+        # Asking twice is safe: nothing here writes.
         answers: list[Any] = connection.retry.call_with_retry(ask, lambda error: connection.disconnect())
     finally:
         pool.release(connection)
-    for answer in answers:
-        if isinstance(answer, ResponseError):
-            raise answer
     return answers
+
+
+def _pack(name: str, key: str) -> str:
+    return f"*2\r\n${len(name)}\r\n{name}\r\n${len(key)}\r\n{key}\r\n"
 
 
 def _answer(connection: Any) -> Any:
@@ -183,14 +201,11 @@ def _mapping(answer: Any) -> dict[bytes, bytes]:
     return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
 
-def read_anonymous(session_key: str) -> Mapping[bytes, bytes]:
+def read_anonymous(session_key: str) -> dict[bytes, bytes]:
     """Fetch an anonymous session; empty where there is none. Raises ``StoreUnavailable``."""
     dsn = conf.dsn()
-    with answering():
-        return cast(
-            Mapping[bytes, bytes],
-            client().hgetall(anonymous_key(dsn.namespace, dsn.site, session_key)),
-        )
+    (fields,) = _ask([("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key))])
+    return _mapping(fields)
 
 
 def anonymous_exists(session_key: str) -> bool:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from portal.keys import keyring_from, portal_dsn_from, without_user
+from portal.mail import mail_settings
 from sso_common import conf as sso
 
 BASE_DIR = Path(__file__).resolve().parent
@@ -158,19 +159,7 @@ ALLAUTH_TRUSTED_CLIENT_IP_HEADER = os.environ.get("SSO_CLIENT_IP_HEADER") or Non
 
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", f"no-reply@{PORTAL_URL.hostname}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-if os.environ.get("EMAIL_HOST"):
-    EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    EMAIL_HOST = os.environ["EMAIL_HOST"]
-    EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "587"))
-    EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "1") == "1"
-    EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
-    EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
-    EMAIL_TIMEOUT = 10
-elif os.environ.get("EMAIL_FOLDER"):
-    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
-    EMAIL_FILE_PATH = os.environ["EMAIL_FOLDER"]
-else:
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+globals().update(mail_settings(os.environ))  # the names of the settings depend on Django's version
 
 # --- the rest ------------------------------------------------------------------------------------
 

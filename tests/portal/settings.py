@@ -16,6 +16,5 @@ os.environ["DATABASE_URL"] = os.environ.get("PORTAL_TEST_DATABASE", "sqlite://:m
 from portal.settings import *  # noqa: F403
 
 ALLOWED_HOSTS = ["portal.sso.localhost", "testserver", "127.0.0.1"]
-EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 # Argon2 is slow on purpose; one test asserts that the shipped settings use it.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

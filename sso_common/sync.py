@@ -140,12 +140,13 @@ def verify(progress: Progress = ignore_progress) -> Report:
                 seen.add(snapshot.sub)
                 drift.pop(snapshot.sub, None)
                 pending.discard(snapshot.sub)
-                if snapshot.sub not in found:
+                each = found.get(snapshot.sub)
+                if each is None:
                     continue
-                if snapshot.version > position:
+                if snapshot.version > position and each.kind != "ahead":
                     pending.add(snapshot.sub)
                 else:
-                    drift[snapshot.sub] = found[snapshot.sub]
+                    drift[snapshot.sub] = each
             after = page.cursor
             progress(len(seen), page.cursor, page.head)
     for sub, version in _active_accounts(seen):

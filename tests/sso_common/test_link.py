@@ -1,0 +1,225 @@
+"""``sso_link``: a site's own users meet their subjects, by verified e-mail address and no other way."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from sso_common import sync, testing
+from sso_common.models import Account
+from sso_common.snapshot import UserSnapshot
+from sso_common.users import link_user
+from tests.sso_common.portal import Portal
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    double = Portal()
+    with override_settings(SSO_PORTAL_INTERNAL_URL=double.url, SSO_FEED_PAGE=2):
+        yield double
+    double.close()
+
+
+def link(*arguments: str) -> dict[str, str]:
+    """{username: status}"""
+    out = io.StringIO()
+    call_command("sso_link", *arguments, "--json", stdout=out)
+    return {row["username"]: row["status"] for row in json.loads(out.getvalue())["users"]}
+
+
+def user(username: str, email: str | None = None, **fields: Any) -> User:
+    address = f"{username}@example.com" if email is None else email
+    return User.objects.create_user(username, address, "local-pw", **fields)
+
+
+def test_nothing_is_done_unless_asked_for(portal: Portal) -> None:
+    portal.put("ada")
+    own = user("ada")
+
+    assert link() == {"ada": "link"}
+
+    own.refresh_from_db()
+    assert not Account.objects.exists()
+    assert own.check_password("local-pw")
+
+
+def test_a_local_user_keeps_their_key_and_gets_the_portals_name_and_no_second_password(
+    portal: Portal,
+) -> None:
+    portal.put("ada.l", email="ada@example.com", first_name="Ada")
+    own = user("ada", "ADA@Example.com")
+
+    assert link("--apply") == {"ada": "linked"}
+
+    own.refresh_from_db()
+    assert (own.username, own.first_name, own.has_usable_password()) == ("ada.l", "Ada", False)
+    assert own.sso_account.sub == testing.subject("ada.l")
+    sync.sync_once()
+    assert list(User.objects.all()) == [own]
+    assert sync.verify().drift == ()
+
+
+def test_a_second_run_finds_nothing(portal: Portal) -> None:
+    portal.put("ada")
+    user("ada")
+    link("--apply")
+
+    assert link("--apply") == {}
+
+
+def test_passwords_may_be_kept(portal: Portal) -> None:
+    portal.put("ada")
+    own = user("ada")
+
+    link("--apply", "--keep-passwords")
+
+    own.refresh_from_db()
+    assert own.check_password("local-pw")
+
+
+def test_attack_an_unverified_address_at_the_portal(portal: Portal) -> None:
+    portal.put("mallory", email="ada@example.com", email_verified=False)
+    user("ada")
+
+    assert link("--apply") == {"ada": "unverified"}
+    assert not Account.objects.exists()
+
+
+def test_attack_the_same_name_with_another_address(portal: Portal) -> None:
+    portal.put("ada", email="mallory@example.com")
+    user("ada")
+
+    assert link("--apply") == {}
+
+
+def test_attack_an_address_that_only_looks_the_same(portal: Portal) -> None:
+    portal.put("mallory", email="аda@example.com")  # noqa: RUF001  a Cyrillic letter
+    user("ada")
+
+    assert link("--apply") == {}
+
+
+def test_two_users_with_one_address_are_left_to_a_person(portal: Portal) -> None:
+    portal.put("ada")
+    user("ada")
+    user("ada2", "Ada@example.com")
+
+    assert link("--apply") == {"ada": "ambiguous", "ada2": "ambiguous"}
+    assert not Account.objects.exists()
+
+
+def test_a_subject_who_has_a_user_here_already_gets_no_second_one(portal: Portal) -> None:
+    user("ada")
+    portal.put("ada")
+    sync.sync_once()
+
+    assert link("--apply") == {"ada": "taken"}
+
+
+@pytest.mark.parametrize("privilege", ["is_staff", "is_superuser"])
+def test_attack_whoever_controls_the_mailbox_becomes_staff(portal: Portal, privilege: str) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    user("ada", **{privilege: True})
+    user("bob", **{privilege: True})
+
+    assert link() == {"ada": "privileged", "bob": "privileged"}
+    assert link("--include-staff", "bob") == {"ada": "privileged", "bob": "link"}
+    assert link("--include-staff") == {"ada": "link", "bob": "link"}
+    assert link("--include-staff", "bob", "--apply") == {"ada": "privileged", "bob": "linked"}
+
+
+def test_staff_who_are_linked_stay_staff_only_by_a_role(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob", roles=frozenset({"staff"}))
+    user("ada", is_staff=True)
+    user("bob", is_staff=True)
+
+    link("--include-staff", "--apply")
+
+    assert dict(User.objects.values_list("username", "is_staff")) == {"ada": False, "bob": True}
+
+
+def test_who_was_banned_here_is_not_let_in_by_being_linked(portal: Portal) -> None:
+    portal.put("ada")
+    user("ada", is_active=False)
+
+    assert link("--apply") == {"ada": "inactive"}
+
+
+def test_users_without_an_address_and_deleted_people_are_left_alone(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    portal.delete("bob")
+    user("ada", "")
+    user("bob")
+
+    assert link("--apply") == {}
+
+
+def test_a_person_reads_what_was_found(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob", email_verified=False)
+    user("ada")
+    user("bob")
+    out = io.StringIO()
+
+    call_command("sso_link", stdout=out)
+
+    assert f"ada  {testing.subject('ada')}  can be linked" in out.getvalue()
+    assert "not verified at the portal" in out.getvalue()
+    assert "sso_link --apply" in out.getvalue()
+
+
+def test_what_fails_is_reported_and_undone(portal: Portal) -> None:
+    portal.put("ada")
+    own = user("ada")
+    out = io.StringIO()
+
+    with (
+        override_settings(SSO_USER_MAPPER=f"{__name__}.Refusing"),
+        pytest.raises(CommandError, match="could not be linked"),
+    ):
+        call_command("sso_link", "--apply", "--json", stdout=out)
+
+    own.refresh_from_db()
+    assert json.loads(out.getvalue())["users"][0]["status"] == "failed"
+    assert not Account.objects.exists()
+    assert own.check_password("local-pw")
+
+
+class Refusing(sync.users.UserMapper):
+    """A mapper that takes nobody."""
+
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        raise ValueError("nobody")
+
+
+def test_neither_a_user_nor_a_subject_is_linked_twice() -> None:
+    ada, bob = user("ada"), user("bob")
+    snapshot = UserSnapshot(sub=testing.subject("ada"), version=3, username="ada", email="ada@example.com")
+    link_user(ada, snapshot)
+
+    for other in (bob, ada):
+        with pytest.raises(ValidationError):
+            link_user(other, snapshot)
+
+    assert Account.objects.get().user == ada
+
+
+def test_the_command_says_that_the_portal_is_down() -> None:
+    with (
+        override_settings(SSO_PORTAL_INTERNAL_URL="http://127.0.0.1:1"),
+        pytest.raises(CommandError, match="portal cannot answer"),
+    ):
+        call_command("sso_link")

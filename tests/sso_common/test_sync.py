@@ -1,0 +1,678 @@
+"""``sso_sync``: every change reaches the site, in order, applied once."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from sso_common import conf, store, sync, testing
+from sso_common.exceptions import FeedRewound, MalformedFeed, PortalUnavailable
+from sso_common.management.commands import sso_sync
+from sso_common.models import Account, FeedCursor
+from sso_common.users import Drift, UpsertResult, upsert_users
+from tests.databases import Worker, real_database
+from tests.servers import ValkeyServer
+from tests.sso_common.portal import Portal
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def portal() -> Iterator[Portal]:
+    double = Portal()
+    with override_settings(SSO_PORTAL_INTERNAL_URL=double.url, SSO_FEED_PAGE=2):
+        yield double
+    double.close()
+
+
+def people() -> dict[str, bool]:
+    """{username: active} of everybody here."""
+    return dict(User.objects.values_list("username", "is_active"))
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("sso_sync", *arguments, stdout=out)
+    return out.getvalue()
+
+
+# --- one run -------------------------------------------------------------------------------------
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_new_site_gets_everybody(portal: Portal) -> None:
+    for number in range(5):
+        portal.put(f"u{number}")
+
+    result = sync.sync_once()
+
+    assert people() == {f"u{number}": True for number in range(5)}
+    assert result == UpsertResult(created=5)
+    cursor = FeedCursor.load()
+    assert (cursor.position, cursor.head, cursor.lag) == (5, 5, 0)
+    assert cursor.synced_at is not None
+
+
+def test_a_site_that_was_away_for_long_catches_up_from_its_cursor(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    sync.sync_once()
+    portal.requests.clear()
+    for number in range(50):
+        portal.put("ada", first_name=f"Ada {number}")
+    portal.delete("bob")
+    portal.put("cleo")
+
+    sync.sync_once()
+
+    assert User.objects.get(username="ada").first_name == "Ada 49"
+    assert people() == {"ada": True, f"deleted-{testing.subject('bob').hex[:8]}": False, "cleo": True}
+    assert portal.requests[0] == "/sso/v1/users?after=2&limit=2"
+    assert len(portal.requests) == 2
+
+
+def test_a_second_run_changes_nothing(portal: Portal) -> None:
+    portal.put("ada")
+    sync.sync_once()
+
+    assert sync.sync_once() == UpsertResult()
+
+
+def test_progress_goes_up_to_the_end(portal: Portal) -> None:
+    for number in range(5):
+        portal.put(f"u{number}")
+    seen: list[tuple[int, int, int]] = []
+
+    sync.sync_once(lambda *step: seen.append(step))
+
+    assert seen == [(2, 2, 5), (4, 4, 5), (5, 5, 5)]
+
+
+def test_pages_that_were_applied_before_a_failure_stay_applied(portal: Portal) -> None:
+    for number in range(5):
+        portal.put(f"u{number}")
+    portal.tamper = lambda *answer: answer if len(portal.requests) < 2 else (503, {}, b"")
+
+    with pytest.raises(PortalUnavailable):
+        sync.sync_once()
+
+    assert set(people()) == {"u0", "u1"}
+    assert FeedCursor.load().position == 2
+
+
+def test_a_page_and_its_cursor_are_one(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal.put("ada")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("killed between the users and the cursor")
+
+    monkeypatch.setattr(sync, "_save", fail)
+    with pytest.raises(RuntimeError):
+        sync.sync_once()
+
+    assert people() == {}
+    assert FeedCursor.load().position == 0
+
+
+def test_a_portal_that_was_restored_from_a_backup_is_noticed(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    sync.sync_once()
+    portal.head = 1
+    portal.people = {sub: each for sub, each in portal.people.items() if each.version <= 1}
+
+    with pytest.raises(FeedRewound, match="sso_sync --full"):
+        sync.sync_once()
+
+    assert people() == {"ada": True, "bob": True}
+    assert FeedCursor.load().position == 2
+
+
+def test_a_user_who_is_refused_is_reported_and_the_others_are_synced(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    with (
+        override_settings(SSO_USER_MAPPER=f"{__name__}.NoBobs"),
+        pytest.raises(CommandError, match="1 users"),
+    ):
+        run()
+
+    assert people() == {"ada": True}
+    assert FeedCursor.load().position == 2
+
+
+class NoBobs(sso_sync.sync.users.UserMapper):
+    """A site's mapper with an opinion."""
+
+    def fields(self, snapshot: Any) -> dict[str, Any]:
+        if snapshot.username == "bob":
+            raise ValueError("no bobs")
+        return super().fields(snapshot)
+
+
+# --- the whole feed ------------------------------------------------------------------------------
+
+
+def test_full_undoes_local_changes_and_deactivates_whom_the_portal_does_not_have(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    sync.sync_once()
+    User.objects.filter(username="ada").update(first_name="Changed", is_active=False)
+    del portal.people[testing.subject("bob")]
+    User.objects.create_user("own")
+
+    result = sync.sync_full()
+
+    assert people() == {"ada": True, "bob": False, "own": True}
+    assert User.objects.get(username="ada").first_name == ""
+    assert (result.deactivated, result.rewound) == (1, False)
+    assert sync.verify().drift == ()
+
+
+def test_full_leaves_alone_who_came_in_meanwhile(portal: Portal) -> None:
+    portal.put("ada")
+    sync.sync_once()
+
+    new = portal.put("bob")
+    del portal.people[new.sub]
+    portal.head = 1
+    upsert_users([new], source="identity")
+
+    result = sync.sync_full()
+
+    assert people() == {"ada": True, "bob": True}
+    assert result.deactivated == 0
+
+
+def test_after_a_restore_full_makes_the_site_say_what_the_portal_says(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("ada", first_name="Lost future")
+    portal.put("bob")
+    sync.sync_once()
+    portal.people.clear()
+    portal.head = 0
+    portal.put("ada", first_name="Present")
+
+    result = sync.sync_full()
+
+    assert (result.rewound, result.deactivated) == (True, 1)
+    assert (User.objects.get(username="ada").first_name, people()["bob"]) == ("Present", False)
+    assert FeedCursor.load().position == 1
+    assert sync.verify().drift == ()
+    portal.put("ada", first_name="Next")
+    sync.sync_once()
+    assert User.objects.get(username="ada").first_name == "Next"
+
+
+def test_an_empty_feed_deactivates_nobody(portal: Portal) -> None:
+    portal.put("ada")
+    sync.sync_once()
+    portal.people.clear()
+
+    with pytest.raises(MalformedFeed, match="nobody was deactivated"):
+        sync.sync_full()
+
+    assert people() == {"ada": True}
+
+
+# --- comparing -----------------------------------------------------------------------------------
+
+
+def test_agreement_is_proven(portal: Portal) -> None:
+    for number in range(5):
+        portal.put(f"u{number}")
+    portal.delete("u3")
+    sync.sync_once()
+
+    report = sync.verify()
+
+    assert (report.checked, report.pending, report.drift) == (5, 0, ())
+
+
+def test_drift_is_found_and_nothing_is_written(portal: Portal) -> None:
+    for name in ("ada", "bob", "cleo"):
+        portal.put(name)
+    sync.sync_once()
+    User.objects.filter(username="ada").update(first_name="X")
+    User.objects.filter(username="bob").delete()
+    del portal.people[testing.subject("cleo")]
+
+    report = sync.verify()
+
+    assert {(each.sub, each.kind) for each in report.drift} == {
+        (testing.subject("ada"), "differs"),
+        (testing.subject("bob"), "missing"),
+        (testing.subject("cleo"), "extra"),
+    }
+    assert User.objects.get(username="ada").first_name == "X"
+
+
+def test_what_was_not_read_yet_is_no_drift(portal: Portal) -> None:
+    portal.put("ada")
+    sync.sync_once()
+    portal.put("ada", first_name="New")
+    portal.put("bob")
+
+    report = sync.verify()
+
+    assert (report.pending, report.drift) == (2, ())
+
+
+def test_who_changes_during_the_comparison_is_no_drift(portal: Portal) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    portal.put("cleo")
+    sync.sync_once()
+    changes: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: upsert_users([portal.put("ada", first_name="New")], source="identity"),
+    ]
+
+    # A request brings a newer version in after the page with the older one was answered.
+    original = sync.feed.fetch_page
+    pages = iter(changes)
+
+    def fetch(after: int, limit: int | None = None) -> Any:
+        page = original(after, limit)
+        next(pages, lambda: None)()
+        return page
+
+    sync.feed.fetch_page = fetch  # type: ignore[assignment]
+    try:
+        report = sync.verify()
+    finally:
+        sync.feed.fetch_page = original
+
+    assert report.drift == ()
+
+
+def test_a_local_version_from_the_lost_future_is_drift(portal: Portal) -> None:
+    portal.put("ada")
+    upsert_users([portal.put("ada", first_name="X")])
+    portal.people.clear()
+    portal.head = 0
+    portal.put("ada")
+
+    assert sync.verify().drift == (Drift(testing.subject("ada"), "ahead"),)
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_did(portal: Portal) -> None:
+    portal.put("ada")
+    User.objects.create_user("bob")
+    portal.put("bob")
+
+    said = run()
+
+    assert "Created 2" in said
+    assert "taken here" in said
+    assert run().strip() == "Up to date."
+
+
+def test_the_command_speaks_json(portal: Portal) -> None:
+    portal.put("ada")
+
+    assert json.loads(run("--json")) == {
+        "created": 1,
+        "updated": 0,
+        "deleted": 0,
+        "deactivated": 0,
+        "unchanged": 0,
+        "conflicts": [],
+        "failed": [],
+        "position": 1,
+    }
+    assert json.loads(run("--full", "--json"))["rewound"] is False
+    assert json.loads(run("--verify", "--json")) == {"ok": True, "checked": 1, "pending": 0, "drift": []}
+
+
+def test_the_command_fails_where_both_sides_differ(portal: Portal) -> None:
+    portal.put("ada")
+    run()
+    User.objects.update(last_name="X")
+    out = io.StringIO()
+
+    with pytest.raises(CommandError) as caught:
+        call_command("sso_sync", "--verify", stdout=out)
+
+    assert caught.value.returncode == 1
+    assert str(testing.subject("ada")) in out.getvalue()
+    assert "last_name" in out.getvalue()
+    run("--full")
+    assert "none differ" in run("--verify")
+
+
+def test_the_command_says_that_the_portal_is_down() -> None:
+    with (
+        override_settings(SSO_PORTAL_INTERNAL_URL="http://127.0.0.1:1"),
+        pytest.raises(CommandError, match="The portal cannot answer") as caught,
+    ):
+        run()
+
+    assert caught.value.returncode == 2
+
+
+def test_a_terminal_shows_a_bar(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        portal.put(f"u{number}")
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run()
+
+    assert "[###############...............]  50%  2 users" in terminal.getvalue()
+    assert "100%  4 users" in terminal.getvalue()
+
+
+def test_a_log_shows_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    lines = sso_sync._Lines(said.append)
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for step in range(5):
+        now = 100.0 + 6 * step
+        lines.show(step, step, 10)
+
+    assert said == ["2 users so far (version 2 of 10)", "4 users so far (version 4 of 10)"]
+
+
+def test_signals_are_given_back(portal: Portal) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    run()
+
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+# --- several at once -----------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgres":
+        address = request.getfixturevalue("postgres_url")
+    else:
+        address = f"sqlite:///{tmp_path / 'site.sqlite3'}"
+    with real_database(address) as alias:
+        yield alias
+
+
+def test_two_syncs_at_once_apply_everything_once(portal: Portal, real: str) -> None:
+    for number in range(40):
+        portal.put(f"u{number}")
+
+    results = [worker.result() for worker in [Worker(sync.sync_once) for _ in range(3)]]
+
+    assert sum(result.created for result in results) == 40
+    assert sum(result.updated + result.unchanged for result in results) == 0
+    assert User.objects.count() == Account.objects.count() == 40
+    assert FeedCursor.load().position == 40
+    assert sync.verify().drift == ()
+
+
+# --- following, as a process of its own ----------------------------------------------------------
+
+
+class Follower:
+    """``sso_sync --follow`` with its own database file."""
+
+    def __init__(self, folder: Path, portal: Portal, arguments: tuple[str, ...] = ("--follow",)) -> None:
+        self.database = folder / "site.sqlite3"
+        self.log = folder / "log"
+        self.portal = portal
+        self.arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.sso_common.command_settings",
+            "TEST_DATABASE": str(self.database),
+            "TEST_PORTAL_URL": portal.url,
+            # The child's own key would be another one: it has to trust this process's.
+            "TEST_DSN": conf.dsn_text(),
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "django", *arguments]
+
+    def run(self, *arguments: str) -> None:
+        subprocess.run(self.command(*arguments), env=self.environment, cwd=ROOT, check=True, timeout=60)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command("sso_sync", *self.arguments),
+                env=self.environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(15)
+
+    def names(self) -> dict[str, str]:
+        """{username: first name}"""
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)
+        try:
+            return dict(connection.execute("SELECT username, first_name FROM auth_user"))
+        finally:
+            connection.close()
+
+    def position(self) -> int:
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)
+        try:
+            row = connection.execute("SELECT position FROM sso_common_feedcursor").fetchone()
+            return row[0] if row else 0
+        finally:
+            connection.close()
+
+    def text(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+
+def eventually(condition: Callable[[], object], follower: Follower, seconds: float = 25) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"It never came true. The follower said:\n{follower.text()}")
+        time.sleep(0.02)
+
+
+_template: dict[str, bytes] = {}
+
+
+@pytest.fixture
+def follower(tmp_path: Path, portal: Portal, valkey: ValkeyServer) -> Iterator[Follower]:
+    follower = Follower(tmp_path, portal)
+    if not _template:  # migrated once, copied for each test
+        follower.run("migrate", "--verbosity=0")
+        _template["database"] = follower.database.read_bytes()
+    follower.database.write_bytes(_template["database"])
+    yield follower
+    if follower.process is not None and follower.process.poll() is None:
+        follower.process.kill()
+        follower.process.wait(10)
+
+
+def announce() -> None:
+    """The event that the portal sends."""
+    store.client().xadd(store.events_key(conf.namespace()), {"type": "user", "version": "1"})
+
+
+def test_a_change_arrives_as_soon_as_the_portal_says_so(portal: Portal, follower: Follower) -> None:
+    portal.put("ada")
+    follower.environment["TEST_POLL"] = "600"
+    follower.start()
+    eventually(lambda: "ada" in follower.names(), follower)
+
+    portal.put("ada", first_name="Ada")
+    announce()
+    eventually(lambda: follower.names()["ada"] == "Ada", follower)
+
+    assert follower.stop() == 0
+    assert follower.text().startswith("Following the portal's feed from version 0.")
+    assert "Stopped." in follower.text()
+
+
+def test_a_change_arrives_without_any_event(portal: Portal, follower: Follower) -> None:
+    follower.start()
+    eventually(lambda: "Following" in follower.text(), follower)
+
+    portal.put("ada")
+
+    eventually(lambda: "ada" in follower.names(), follower)
+
+
+def test_while_redis_is_down_changes_still_arrive_and_it_is_said_once(
+    portal: Portal, follower: Follower, valkey: ValkeyServer
+) -> None:
+    follower.start()
+    eventually(lambda: "Following" in follower.text(), follower)
+    valkey.kill()
+
+    for number in range(3):
+        portal.put(f"u{number}")
+        eventually(lambda number=number: f"u{number}" in follower.names(), follower)
+    valkey.ensure_running()
+    eventually(lambda: "Redis can be read again" in follower.text(), follower)
+
+    assert follower.text().count("Redis cannot be read") == 1
+    assert follower.stop(signal.SIGINT) == 0
+
+
+def test_while_the_portal_is_down_it_waits_and_says_so_once(portal: Portal, follower: Follower) -> None:
+    portal.tamper = lambda *_: (503, {}, b"")
+    follower.start()
+    eventually(lambda: len(portal.requests) >= 3, follower)
+
+    portal.put("ada")
+    portal.tamper = lambda *answer: answer
+    eventually(lambda: "ada" in follower.names(), follower)
+
+    assert follower.text().count("The feed cannot be read") == 1
+    assert follower.text().count("The feed can be read again") == 1
+
+
+def test_killed_in_the_middle_it_goes_on_where_it_was(portal: Portal, follower: Follower) -> None:
+    for number in range(12):
+        portal.put(f"u{number}")
+    held = threading.Event()
+
+    def hold(path: str) -> None:
+        if "after=6&" in path:
+            held.wait(20)
+
+    portal.before = hold
+    follower.start()
+    eventually(lambda: follower.position() == 6, follower)
+    assert follower.stop(signal.SIGKILL) == -signal.SIGKILL
+    held.set()
+    portal.requests.clear()
+
+    follower.start()
+    eventually(lambda: follower.position() == 12, follower)
+
+    assert portal.requests[0] == "/sso/v1/users?after=6&limit=2"
+    assert set(follower.names()) == {f"u{number}" for number in range(12)}
+
+
+def test_stopped_in_the_middle_of_one_run_it_says_so(portal: Portal, follower: Follower) -> None:
+    for number in range(6):
+        portal.put(f"u{number}")
+    held = threading.Event()
+
+    def hold(path: str) -> None:
+        if "after=2&" in path:
+            held.wait(20)
+
+    portal.before = hold
+    follower.arguments = ()
+    follower.start()
+    eventually(lambda: follower.position() == 2, follower)
+
+    assert follower.stop() == 130
+    held.set()
+    assert "What was applied stays" in follower.text()
+    assert follower.position() == 2
+
+
+def test_a_restored_portal_is_said_once_and_full_repairs_it_while_the_follower_runs(
+    portal: Portal, follower: Follower
+) -> None:
+    portal.put("ada")
+    portal.put("bob")
+    follower.start()
+    eventually(lambda: follower.position() == 2, follower)
+    portal.people.clear()
+    portal.head = 0
+    portal.put("ada", first_name="Restored")
+    eventually(lambda: "sso_sync --full" in follower.text(), follower)
+
+    follower.run("sso_sync", "--full")
+    portal.put("cleo")
+    eventually(lambda: "cleo" in follower.names(), follower)
+
+    assert follower.names()["ada"] == "Restored"
+    assert follower.text().count("cannot be read") == 1
+
+
+# --- parts of it ---------------------------------------------------------------------------------
+
+
+def test_pauses_grow_and_differ() -> None:
+    outage = sso_sync._Outage("The feed")
+    pauses = []
+    for _ in range(20):
+        outage.failures += 1
+        pauses.append(outage.pause())
+
+    assert 0.5 <= pauses[0] <= 1
+    assert all(15 <= pause <= sso_sync.MAX_PAUSE for pause in pauses[6:])
+    assert len(set(pauses[6:])) > 1
+
+
+def test_an_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    outage = sso_sync._Outage("The feed")
+    with caplog.at_level(logging.WARNING, "sso_common"):
+        for _ in range(5):
+            outage.begins("gone")
+        outage.ends()
+        outage.ends()
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "The feed cannot be read: gone. Trying again until it can.",
+        "The feed can be read again, after 5 attempts.",
+    ]
+
+
+def test_events_are_ordered_by_time_and_number() -> None:
+    assert (
+        sso_sync._order("9-0") < sso_sync._order("10-0") < sso_sync._order("10-2") < sso_sync._order("10-11")
+    )
+    assert re.fullmatch(r"\d{13}-0", sso_sync._moment(time.time()))

@@ -1,0 +1,751 @@
+"""Synced users: written by one function, for any user model, and never at somebody's expense."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, connection, models, transaction
+from django.db.models.functions import Lower
+from django.db.models.signals import post_save
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext, isolate_apps
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sso_common import testing, tokens, users
+from sso_common.exceptions import NotAdmitted, SessionRevoked, UserInactive
+from sso_common.models import Account, FeedCursor
+from sso_common.snapshot import UserSnapshot, tombstone
+from sso_common.users import UpsertResult, UserMapper, find_drift, resolve_user, upsert_users
+from tests.databases import Worker, real_database
+
+pytestmark = pytest.mark.django_db
+
+
+def person(username: str, version: int = 1, /, **fields: Any) -> UserSnapshot:
+    """What the feed would say of somebody."""
+    known = {"sub": testing.subject(username), "username": username, "email": f"{username}@example.com"}
+    return UserSnapshot(version=version, **{**known, **fields})
+
+
+def local(snapshot: UserSnapshot) -> User:
+    """The user of a subject, as it is in the database."""
+    return User.objects.get(sso_account__sub=snapshot.sub)
+
+
+# --- upsert --------------------------------------------------------------------------------------
+
+
+def test_a_new_subject_becomes_a_user_without_password_or_privileges() -> None:
+    ada = person("ada", first_name="Ada", last_name="Lovelace", not_before=7)
+
+    result = upsert_users([ada])
+
+    user = local(ada)
+    assert (user.username, user.email, user.first_name, user.last_name) == (
+        "ada",
+        "ada@example.com",
+        "Ada",
+        "Lovelace",
+    )
+    assert (user.is_active, user.is_staff, user.is_superuser, user.has_usable_password()) == (
+        True,
+        False,
+        False,
+        False,
+    )
+    account = Account.objects.get()
+    assert (account.sub, account.version, account.not_before) == (ada.sub, 1, 7)
+    assert result == UpsertResult(created=1)
+
+
+def test_a_newer_version_replaces_an_older_one() -> None:
+    upsert_users([person("ada")])
+
+    result = upsert_users([person("ada", 2, username="augusta", email="new@example.com")])
+
+    assert (local(person("ada")).username, local(person("ada")).email) == ("augusta", "new@example.com")
+    assert result == UpsertResult(updated=1)
+
+
+@pytest.mark.parametrize("version", [1, 4, 5])
+def test_an_older_or_equal_version_changes_nothing(version: int) -> None:
+    upsert_users([person("ada", 5, first_name="New")])
+
+    result = upsert_users([person("ada", version, first_name="Old", is_active=False)])
+
+    assert local(person("ada")).first_name == "New"
+    assert result == UpsertResult(unchanged=1)
+
+
+def test_of_two_versions_in_one_page_the_newer_one_counts() -> None:
+    upsert_users([person("ada", 2, first_name="New"), person("ada", 1, first_name="Old")])
+
+    assert local(person("ada")).first_name == "New"
+
+
+@pytest.mark.parametrize("mode", ["repair", "force"])
+def test_a_repair_undoes_local_changes(mode: Any) -> None:
+    upsert_users([person("ada")])
+    User.objects.update(first_name="Changed", is_active=False, is_staff=True)
+
+    upsert_users([person("ada")], mode=mode)
+
+    user = local(person("ada"))
+    assert (user.first_name, user.is_active, user.is_staff) == ("", True, False)
+
+
+def test_only_after_a_restore_does_an_older_version_win() -> None:
+    upsert_users([person("ada", 9, first_name="From the lost future")])
+
+    upsert_users([person("ada", 3)], mode="repair")
+    assert local(person("ada")).first_name == "From the lost future"
+
+    upsert_users([person("ada", 3)], mode="force")
+    assert (local(person("ada")).first_name, Account.objects.get().version) == ("", 3)
+
+
+@pytest.mark.parametrize("prepare", ["new", "changed", "unchanged", "deleted"])
+def test_a_page_takes_the_same_few_queries_whatever_its_size(prepare: str) -> None:
+    def page(first: int, size: int) -> list[UserSnapshot]:
+        return [person(f"u{number}", roles=frozenset({"editor"})) for number in range(first, first + size)]
+
+    def queries_for(pages: list[UserSnapshot]) -> int:
+        if prepare != "new":
+            upsert_users(pages)
+        match prepare:
+            case "changed":
+                pages = [
+                    replace(each, version=2, first_name="X", username=f"x{each.username}") for each in pages
+                ]
+            case "deleted":
+                pages = [tombstone(each.sub, 2) for each in pages]
+        with CaptureQueriesContext(connection) as queries:
+            upsert_users(pages)
+        return len(queries)
+
+    Group.objects.create(name="Editors")
+    FeedCursor.lock()
+    # As many as fit into one statement of SQLite.
+    assert queries_for(page(0, 2)) == queries_for(page(100, 40)) <= 16
+
+
+def test_a_page_is_written_wholly_or_not_at_all() -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():
+        _upsert_then_fail()
+
+    assert not User.objects.exists()
+    assert not Account.objects.exists()
+
+
+def _upsert_then_fail() -> None:
+    upsert_users([person("ada")])
+    raise RuntimeError
+
+
+def test_a_user_whom_the_database_refuses_holds_up_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    upsert_users([person("carl")])
+
+    def refuse(instance: User, **_: object) -> None:
+        if instance.username == "bad":
+            raise IntegrityError("a receiver of this site's own")
+
+    post_save.connect(refuse, sender=User)
+    try:
+        with caplog.at_level(logging.ERROR, "sso_common"):
+            result = upsert_users([person("ada"), person("bad"), person("carl", 2, is_active=False)])
+    finally:
+        post_save.disconnect(refuse, sender=User)
+
+    assert set(User.objects.values_list("username", "is_active")) == {("ada", True), ("carl", False)}
+    assert (result.created, result.updated, result.deactivated) == (1, 1, 1)
+    assert [failure.sub for failure in result.failed] == [person("bad").sub]
+    assert str(person("bad").sub) in caplog.text
+
+
+def test_a_sites_own_receivers_run_as_if_a_form_had_saved_the_user() -> None:
+    saved = []
+
+    def notice(instance: User, created: bool, update_fields: Any, **_: object) -> None:
+        assert instance.pk is not None
+        saved.append((instance.username, created, update_fields))
+
+    post_save.connect(notice, sender=User)
+    try:
+        upsert_users([person("ada")])
+        upsert_users([person("ada", 2, first_name="Ada")])
+        upsert_users([person("ada", 3, first_name="Ada")])
+    finally:
+        post_save.disconnect(notice, sender=User)
+
+    assert saved == [("ada", True, None), ("ada", False, frozenset({"first_name"}))]
+
+
+# --- roles ---------------------------------------------------------------------------------------
+
+
+def test_staff_comes_from_a_mapped_role_alone_and_goes_with_it() -> None:
+    upsert_users([person("ada", roles=frozenset({"staff"})), person("bob", roles=frozenset({"admin"}))])
+    assert (local(person("ada")).is_staff, local(person("bob")).is_staff) == (True, False)
+
+    upsert_users([person("ada", 2)])
+    assert not local(person("ada")).is_staff
+
+
+def test_groups_follow_the_mapped_roles_and_all_others_are_the_sites_own() -> None:
+    ada = person("ada", roles=frozenset({"editor", "other"}))
+    upsert_users([ada])
+    own = Group.objects.create(name="Choir")
+    local(ada).groups.add(own)
+    assert set(local(ada).groups.values_list("name", flat=True)) == {"Editors", "Choir"}
+
+    upsert_users([replace(ada, version=2, roles=frozenset())])
+
+    assert set(local(ada).groups.values_list("name", flat=True)) == {"Choir"}
+    assert set(Group.objects.values_list("name", flat=True)) == {"Editors", "Choir"}
+
+
+def test_attack_a_role_named_superuser_makes_nobody_one() -> None:
+    roles = frozenset({"superuser", "is_superuser", "root", "admin", "staff"})
+
+    upsert_users([person("ada", roles=roles)])
+
+    assert not local(person("ada")).is_superuser
+
+
+def test_superuser_and_password_of_a_linked_user_are_never_touched() -> None:
+    root = User.objects.create_superuser("root", "root@example.com", "local")
+    Account.objects.create(sub=testing.subject("root"), user=root, version=0)
+
+    upsert_users([person("root", first_name="R")])
+    upsert_users([tombstone(testing.subject("root"), 2)])
+
+    root.refresh_from_db()
+    assert root.is_superuser
+    assert root.check_password("local")
+    assert not root.is_active
+
+
+# --- conflicts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ada", "ADA", "Ada"])
+def test_attack_a_portal_user_takes_over_a_local_one_of_the_same_name(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = User.objects.create_superuser(name, "own@example.com", "pw")
+
+    result = upsert_users([person("ada")])
+
+    own.refresh_from_db()
+    assert (own.username, own.email, own.is_superuser) == (name, "own@example.com", True)
+    user = local(person("ada"))
+    assert user != own
+    assert user.username == f"ada-{person('ada').sub.hex[:4]}"
+    assert [(each.sub, each.field) for each in result.conflicts] == [(person("ada").sub, "username")]
+    assert "ada@" not in caplog.text
+
+
+def test_a_suffix_is_the_same_every_time_and_goes_when_the_name_is_free() -> None:
+    own = User.objects.create_user("ada")
+    upsert_users([person("ada")])
+    suffixed = local(person("ada")).username
+
+    upsert_users([person("ada", 2, first_name="X")])
+    assert local(person("ada")).username == suffixed
+
+    own.delete()
+    upsert_users([person("ada", 3)])
+    assert local(person("ada")).username == "ada"
+
+
+def test_a_suffix_that_is_taken_too_gets_longer() -> None:
+    sub = person("ada").sub
+    for name in ("ada", f"ada-{sub.hex[:4]}", f"ada-{sub.hex[:12]}"):
+        User.objects.create_user(name)
+
+    upsert_users([person("ada")])
+
+    assert local(person("ada")).username == f"ada-{sub.hex}"
+
+
+def test_a_long_name_is_cut_to_make_room_for_the_suffix() -> None:
+    name = "x" * 150
+    User.objects.create_user(name)
+
+    upsert_users([person("long", username=name), person("longer", username="y" * 200)])
+
+    assert local(person("long")).username == f"{name[:145]}-{person('long').sub.hex[:4]}"
+    assert local(person("longer")).username == "y" * 150
+
+
+def test_an_address_that_does_not_fit_is_left_out_rather_than_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(User._meta.get_field("email"), "max_length", 10)
+
+    upsert_users([person("ada", email="ada@example.com")])
+
+    assert local(person("ada")).email == ""
+
+
+def test_two_people_may_swap_names_in_one_page() -> None:
+    upsert_users([person("ada"), person("bob")])
+
+    result = upsert_users([person("ada", 5, username="bob"), person("bob", 6, username="ada")])
+
+    assert (local(person("ada")).username, local(person("bob")).username) == ("bob", "ada")
+    assert result.conflicts == ()
+
+
+def test_three_people_may_swap_names_over_several_pages() -> None:
+    names = ["ada", "bob", "cleo"]
+    upsert_users([person(name) for name in names])
+
+    for version, (name, new) in enumerate(zip(names, ["bob", "cleo", "ada"], strict=True), 5):
+        upsert_users([person(name, version, username=new)])
+
+    assert [local(person(name)).username for name in names] == ["bob", "cleo", "ada"]
+
+
+def test_a_stale_record_does_not_take_a_name_from_its_new_owner() -> None:
+    upsert_users([person("ada", 9, username="shared")])
+
+    upsert_users([person("bob", 3, username="shared")], source="identity")
+
+    assert local(person("ada")).username == "shared"
+    assert local(person("bob")).username.startswith("shared-")
+
+
+@given(
+    steps=st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 5), st.sampled_from(["a", "A", "b", "c", "d", "ä"]), st.booleans()),
+            min_size=1,
+            max_size=6,
+        ),
+        max_size=5,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_whatever_is_renamed_deleted_or_taken_every_subject_has_one_user_and_own_users_stay(
+    steps: list[list[tuple[int, str, bool]]],
+) -> None:
+    with transaction.atomic():
+        own = User.objects.create_user("A", "own@example.com", "pw")
+        version = 0
+        latest: dict[uuid.UUID, UserSnapshot] = {}
+        for step in steps:
+            page = []
+            for number, name, deleted in step:
+                version += 1
+                sub = uuid.UUID(int=number)
+                page.append(tombstone(sub, version) if deleted else person(name, version, sub=sub))
+            assert upsert_users(page).failed == ()
+            latest |= {each.sub: each for each in page}
+
+        own.refresh_from_db()
+        assert (own.username, own.is_active) == ("A", True)
+        assert find_drift(latest.values()) == []
+        names = [name.lower() for name in User.objects.values_list("username", flat=True)]
+        assert len(set(names)) == len(names)
+        assert Account.objects.exclude(user=own).count() == User.objects.count() - 1
+        transaction.set_rollback(True)
+
+
+# --- deletion ------------------------------------------------------------------------------------
+
+
+def test_a_deleted_user_is_blanked_and_what_points_at_them_stays() -> None:
+    ada = person("ada", first_name="Ada", roles=frozenset({"staff", "editor"}))
+    upsert_users([ada])
+    pk = local(ada).pk
+
+    result = upsert_users([tombstone(ada.sub, 2)])
+
+    user = User.objects.get(pk=pk)
+    assert (user.username, user.email, user.first_name) == (f"deleted-{ada.sub.hex[:8]}", "", "")
+    assert (user.is_active, user.is_staff, user.groups.count()) == (False, False, 0)
+    assert result == UpsertResult(deleted=1)
+
+
+def test_the_deletion_of_somebody_unknown_here_creates_nothing() -> None:
+    result = upsert_users([tombstone(uuid.uuid4(), 1)])
+
+    assert not User.objects.exists()
+    assert result == UpsertResult(unchanged=1)
+
+
+def test_who_becomes_visible_again_gets_their_user_back() -> None:
+    ada = person("ada")
+    upsert_users([ada])
+    pk = local(ada).pk
+    upsert_users([tombstone(ada.sub, 2)])
+
+    upsert_users([person("ada", 3)])
+
+    user = local(ada)
+    assert (user.pk, user.username, user.is_active) == (pk, "ada", True)
+
+
+@override_settings(SSO_HARD_DELETE=True)
+def test_hard_deletion_deletes_the_user_and_an_old_record_does_not_bring_them_back() -> None:
+    ada = person("ada")
+    upsert_users([ada, person("bob")])
+
+    upsert_users([tombstone(ada.sub, 2)])
+    upsert_users([ada], source="identity")
+
+    assert set(User.objects.values_list("username", flat=True)) == {"bob"}
+    with pytest.raises(UserInactive):
+        resolve_user(testing.make_identity(tokens.mint_token(), "ada"))
+
+    upsert_users([person("ada", 3)])
+    assert local(ada).is_active
+
+
+@override_settings(SSO_HARD_DELETE=True)
+def test_where_rows_of_the_site_protect_a_user_hard_deletion_blanks_instead(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ada = person("ada")
+    upsert_users([ada])
+
+    def delete(self: User, **_: object) -> None:
+        raise models.ProtectedError("invoices", set())
+
+    monkeypatch.setattr(User, "delete", delete)
+    upsert_users([tombstone(ada.sub, 2)])
+
+    assert local(ada).username.startswith("deleted-")
+    assert "protect" in caplog.text
+
+
+# --- user models ---------------------------------------------------------------------------------
+
+
+def test_stock_values_are_mapped_only_to_fields_that_the_model_has() -> None:
+    with isolate_apps("tests"):
+
+        class Bare(models.Model):
+            username = models.CharField(max_length=5)
+
+            class Meta:
+                app_label = "tests"
+
+        values = users.local_values(Bare, _Partial(), person("adalovelace"))
+
+    assert values == {"username": "adalo"}
+
+
+class _Partial(UserMapper):
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        return {"username": snapshot.username}
+
+
+class Nosy(UserMapper):
+    """Sets what no mapper may set."""
+
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        return {**super().fields(snapshot), "is_superuser": True}
+
+
+class Confused(UserMapper):
+    """Sets a field that the model does not have."""
+
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        return {**super().fields(snapshot), "shoe_size": 1}
+
+
+class FullNames(UserMapper):
+    """What a site might do."""
+
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        return {**super().fields(snapshot), "last_name": snapshot.display_name.upper()}
+
+
+def test_a_site_may_map_users_as_it_likes() -> None:
+    with override_settings(SSO_USER_MAPPER=f"{__name__}.FullNames"):
+        upsert_users([person("ada", first_name="Ada", last_name="Lovelace")])
+
+        assert local(person("ada")).last_name == "ADA LOVELACE"
+        assert find_drift([person("ada", first_name="Ada", last_name="Lovelace")]) == []
+
+
+@pytest.mark.parametrize(("mapper", "field"), [("Nosy", "is_superuser"), ("Confused", "shoe_size")])
+def test_a_mapper_may_give_nobody_privileges_and_invent_no_fields(mapper: str, field: str) -> None:
+    with (
+        override_settings(SSO_USER_MAPPER=f"{__name__}.{mapper}"),
+        pytest.raises(ImproperlyConfigured, match=field),
+    ):
+        upsert_users([person("ada")])
+
+    assert not User.objects.exists()
+
+
+@isolate_apps("tests")
+def test_unique_fields_are_found_by_column_and_by_constraint() -> None:
+    class Constrained(models.Model):
+        USERNAME_FIELD = "name"
+        name = models.CharField(max_length=9)
+        email = models.EmailField()
+        nick = models.CharField(max_length=9)
+        code = models.CharField(max_length=9, unique=True)
+        number = models.IntegerField(unique=True)
+        first = models.CharField(max_length=9)
+        last = models.CharField(max_length=9)
+
+        class Meta:
+            app_label = "tests"
+            constraints = [
+                models.UniqueConstraint(Lower("email"), name="one_email"),
+                models.UniqueConstraint(fields=["nick"], name="one_nick"),
+                models.UniqueConstraint(fields=["first", "last"], name="one_pair"),
+            ]
+
+    assert users.unique_text_fields(Constrained) == {"name", "email", "nick", "code"}
+
+
+@pytest.fixture
+def unique_email(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the site's model said that e-mail addresses are unique."""
+    monkeypatch.setitem(vars(User._meta.get_field("email")), "unique", True)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX unique_email ON auth_user (lower(email))")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX unique_email")
+
+
+@pytest.mark.usefixtures("unique_email")
+def test_an_address_that_a_local_user_has_is_never_taken_over() -> None:
+    own = User.objects.create_user("own", "ADA@example.com")
+
+    result = upsert_users([person("ada")])
+
+    own.refresh_from_db()
+    assert own.email == "ADA@example.com"
+    assert local(person("ada")).email == f"{person('ada').sub.hex}@sso.invalid"
+    assert [each.field for each in result.conflicts] == ["email"]
+
+
+@pytest.mark.usefixtures("unique_email")
+def test_two_deleted_users_fit_beside_each_other_where_addresses_are_unique() -> None:
+    upsert_users([person("ada"), person("bob")])
+
+    result = upsert_users([tombstone(person("ada").sub, 2), tombstone(person("bob").sub, 3)])
+
+    assert (result.deleted, result.failed, result.conflicts) == (2, (), ())
+    assert {email.partition("@")[2] for email in User.objects.values_list("email", flat=True)} == {
+        "sso.invalid"
+    }
+
+
+@pytest.mark.usefixtures("unique_email")
+def test_two_people_may_swap_addresses() -> None:
+    upsert_users([person("ada"), person("bob")])
+
+    upsert_users([person("ada", 5, email="bob@example.com"), person("bob", 6, email="ada@example.com")])
+
+    assert (local(person("ada")).email, local(person("bob")).email) == ("bob@example.com", "ada@example.com")
+
+
+# --- a request -----------------------------------------------------------------------------------
+
+
+def identity(username: str = "ada", **options: Any) -> Any:
+    return testing.make_identity(tokens.mint_token(), username, **options)
+
+
+@pytest.fixture(params=["sync", "async"])
+def resolve(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """``resolve_user`` for both kinds of code."""
+    return resolve_user if request.param == "sync" else async_to_sync(users.aresolve_user)
+
+
+def test_a_known_user_costs_one_query(resolve: Callable[[Any], Any], django_assert_num_queries: Any) -> None:
+    upsert_users([person("ada")])
+
+    with django_assert_num_queries(1):
+        user = resolve(identity())
+        assert user.username == "ada"
+        assert user.sso_account.version == 1
+
+
+def test_an_unknown_subject_is_provisioned_from_the_record(resolve: Callable[[Any], Any]) -> None:
+    user = resolve(identity(first_name="Ada", roles=["staff", "editor"]))
+
+    assert (user.username, user.first_name, user.is_staff) == ("ada", "Ada", True)
+    assert [group.name for group in user.groups.all()] == ["Editors"]
+
+
+def test_a_newer_record_updates_the_user_and_an_older_one_does_not(resolve: Callable[[Any], Any]) -> None:
+    upsert_users([person("ada", 5, first_name="Five")])
+
+    assert resolve(identity(version=6, first_name="Six")).first_name == "Six"
+    assert resolve(identity(version=4, first_name="Four")).first_name == "Six"
+
+
+def test_attack_a_subject_who_may_not_enter_gets_a_user_all_the_same(resolve: Callable[[Any], Any]) -> None:
+    with pytest.raises(NotAdmitted):
+        resolve(identity(sites={"site_b": ["staff"]}))
+
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: Account.objects.update(is_active=False),
+        lambda: User.objects.update(is_active=False),
+        lambda: upsert_users([person("ada", 2, is_active=False)]),
+        lambda: upsert_users([tombstone(person("ada").sub, 2)]),
+    ],
+    ids=["account", "local user", "feed", "tombstone"],
+)
+def test_an_inactive_user_is_not_signed_in(
+    resolve: Callable[[Any], Any], change: Callable[[], object]
+) -> None:
+    upsert_users([person("ada")])
+    change()
+
+    with pytest.raises(UserInactive):
+        resolve(identity())
+
+
+def test_attack_a_revoked_record_comes_back_with_a_failover(resolve: Callable[[Any], Any]) -> None:
+    upsert_users([person("ada", 2, not_before=2_000)])
+
+    with pytest.raises(SessionRevoked):
+        resolve(identity(auth_time=1_999))
+
+    assert resolve(identity(auth_time=2_000)).username == "ada"
+
+
+def test_a_user_who_was_deleted_here_is_provisioned_anew(resolve: Callable[[Any], Any]) -> None:
+    first = resolve(identity())
+    first.delete()
+
+    assert resolve(identity()).username == "ada"
+
+
+# --- two at once ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgres":
+        address = request.getfixturevalue("postgres_url")
+    else:
+        address = f"sqlite:///{tmp_path / 'site.sqlite3'}"
+    with real_database(address) as alias:
+        yield alias
+
+
+def test_feed_and_request_may_write_the_same_new_subject_at_once(real: str) -> None:
+    for attempt in range(5):
+        start = threading.Barrier(4)
+
+        def write(source: str, attempt: int = attempt, start: threading.Barrier = start) -> UpsertResult:
+            start.wait(10)
+            return upsert_users([person(f"ada{attempt}"), person(f"bob{attempt}")], source=source)
+
+        results = [each.result() for each in [Worker(lambda: write("feed")) for _ in range(4)]]
+
+        assert sum(result.created for result in results) == 2
+        assert all(not result.failed and not result.conflicts for result in results)
+    assert User.objects.count() == Account.objects.count() == 10
+
+
+def test_of_two_versions_written_at_once_the_newer_one_stays(real: str) -> None:
+    upsert_users([person("ada")])
+    for version in range(2, 12, 2):
+        start = threading.Barrier(2)
+
+        def write(number: int, start: threading.Barrier = start) -> UpsertResult:
+            start.wait(10)
+            return upsert_users([person("ada", number, first_name=str(number))])
+
+        for each in [Worker(lambda number=number: write(number)) for number in (version + 1, version)]:
+            each.result()
+
+        assert local(person("ada")).first_name == str(version + 1)
+        assert Account.objects.get().version == version + 1
+
+
+def test_a_site_that_makes_a_user_of_the_same_name_at_the_same_moment_keeps_it(real: str) -> None:
+    start = threading.Barrier(2)
+
+    def register() -> None:
+        start.wait(10)
+        for number in range(10):
+            try:
+                get_user_model().objects.create_user(f"u{number}", "own@example.com")
+            except IntegrityError:
+                continue  # the synced user was first: this form would say that the name is taken
+
+    def sync() -> None:
+        start.wait(10)
+        for number in range(10):
+            assert not upsert_users([person(f"u{number}")]).failed
+
+    for each in (Worker(register), Worker(sync)):
+        each.result()
+
+    assert User.objects.exclude(sso_account=None).count() == 10
+    assert find_drift([person(f"u{number}") for number in range(10)]) == []
+
+
+# --- agreement -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "fields"),
+    [
+        (lambda: User.objects.update(first_name="X"), "differs", ("first_name",)),
+        (lambda: User.objects.update(username="x"), "differs", ("username",)),
+        (lambda: User.objects.update(is_active=False), "differs", ("is_active",)),
+        (lambda: User.objects.update(is_staff=True), "differs", ("is_staff",)),
+        (lambda: Group.objects.get().user_set.set([]), "differs", ("groups",)),
+        (lambda: Account.objects.update(not_before=1), "differs", ("account",)),
+        (lambda: Account.objects.update(is_active=False), "differs", ("account",)),
+        (lambda: Account.objects.update(version=2), "behind", ()),
+        (lambda: Account.objects.update(version=9), "ahead", ()),
+        (lambda: User.objects.all().delete(), "missing", ()),
+    ],
+)
+def test_every_kind_of_drift_is_found(
+    damage: Callable[[], object], kind: str, fields: tuple[str, ...]
+) -> None:
+    ada = person("ada", 5, roles=frozenset({"editor"}))
+    upsert_users([ada])
+    assert find_drift([ada]) == []
+
+    damage()
+
+    [drift] = find_drift([ada])
+    assert (drift.sub, drift.kind, drift.fields) == (ada.sub, kind, fields)
+
+
+def test_a_suffixed_name_is_no_drift() -> None:
+    User.objects.create_user("ada")
+    upsert_users([person("ada")])
+
+    assert find_drift([person("ada")]) == []
+
+
+def test_the_position_in_the_feed_has_one_row() -> None:
+    FeedCursor.lock()
+    FeedCursor.lock()
+
+    assert FeedCursor.objects.count() == 1
+    assert FeedCursor(position=3, head=10).lag == 7

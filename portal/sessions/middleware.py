@@ -6,10 +6,12 @@ fresh sign-in might be overwritten: a cookie whose record is gone opens nothing 
 
 from __future__ import annotations
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from redis.exceptions import RedisError
 
 from sso_common import conf
+from sso_common.exceptions import StoreUnavailable
 from sso_common.middleware import SessionMiddleware
 
 from . import services
@@ -17,6 +19,12 @@ from . import services
 
 class PortalSessionMiddleware(SessionMiddleware):
     """``sso_common``'s middleware, and the SSO cookie."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The rate limits are in Redis, too, and allauth asks them before anybody asks the session."""
+        if isinstance(exception, RedisError):
+            exception = StoreUnavailable(type(exception).__name__)
+        return super().process_exception(request, exception)
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Give the browser its new session token, or take back one that opens nothing any more."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
+import uuid
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -76,14 +78,10 @@ class Command(BaseCommand):
 
 
 def _find(text: str) -> Any:
-    found = Q(username__iexact=text) | Q(email__iexact=text)
-    try:
-        user = (
-            get_user_model().objects.filter(found).first()
-            or get_user_model().objects.filter(sub=text).first()
-        )
-    except ValueError:
-        user = None
-    if user is None:
-        raise CommandError(f"There is no person {text!r}.")
-    return user
+    wanted = Q(username__iexact=text) | Q(email__iexact=text)
+    with contextlib.suppress(ValueError):
+        wanted |= Q(sub=uuid.UUID(text))
+    found = list(get_user_model().objects.filter(wanted)[:2])
+    if len(found) != 1:
+        raise CommandError(f"There is {'more than one' if found else 'no'} person {text!r}.")
+    return found[0]

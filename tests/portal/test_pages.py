@@ -1,0 +1,346 @@
+"""The portal's own pages: what they show to whom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import RequestFactory, override_settings
+from django.urls import reverse
+
+from portal import views
+from portal.audit.models import AuditEvent
+from portal.registry import services as registry
+from portal.registry.models import Grant, Role, Site
+from portal.sessions.devices import device_name
+from portal.sessions.models import Session
+from tests.servers import ValkeyServer
+
+from .people import browser, identity_of, is_signed_in, person, sign_in, token_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_home_invites_a_visitor_and_shows_nobodys_sites() -> None:
+    Site.objects.create(name="site_a", origin="http://a.sso.localhost", title="Notes")
+
+    page = browser().get("/")
+
+    assert "One sign-in for all of our sites" in page.text
+    assert "a.sso.localhost" not in page.text
+
+
+def test_home_lists_exactly_the_sites_that_a_person_may_open() -> None:
+    registry.register("open", "https://open.sso.localhost", title="Open")
+    registry.register(
+        "club", "https://club.sso.localhost", title="Club", access="members", roles={"m": "Member"}
+    )
+    registry.register(
+        "other", "https://other.sso.localhost", title="Other", access="members", roles={"m": "M"}
+    )
+    registry.register("closed", "https://closed.sso.localhost", title="Closed")
+    Site.objects.filter(name="closed").update(is_active=False)
+    registry.grant(person(), "club", "m")
+    client = browser()
+    sign_in(client)
+
+    text = client.get("/").text
+
+    assert re.findall(r'<h2><a href="([^"]+)">', text) == [
+        "https://club.sso.localhost/",
+        "https://open.sso.localhost/",
+    ]
+    assert "Member" in text
+
+
+def test_home_is_never_shown_from_a_cache() -> None:
+    assert "no-store" in browser().get("/")["Cache-Control"]
+
+
+def test_a_changed_name_is_in_the_session_of_every_site_at_once() -> None:
+    person()
+    client = browser()
+    sign_in(client)
+
+    page = client.post("/account/", {"first_name": "Anneke", "last_name": "de Boer"}, follow=True)
+
+    assert "Your name is changed" in page.text
+    assert identity_of(token_of(client)).user.display_name == "Anneke de Boer"
+
+
+def test_a_name_that_is_too_long_changes_nothing_and_says_so() -> None:
+    person(first_name="Anna")
+    client = browser()
+    sign_in(client)
+
+    page = client.post("/account/", {"first_name": "x" * 151, "last_name": ""})
+
+    assert "errorlist" in page.text
+    assert ">Anna<" in page.text  # the header still shows who one is
+    assert identity_of(token_of(client)).user.first_name == "Anna"
+
+
+def test_attack_a_name_is_text_and_not_markup() -> None:
+    person(first_name="<script>alert(1)</script>")
+    client = browser()
+    sign_in(client)
+
+    for page in ("/", "/account/", "/sso/v1/signed-out"):
+        assert "<script>alert" not in client.get(page).text
+
+
+def test_people_end_their_own_sessions_one_by_one() -> None:
+    user = person()
+    here, there = browser(), browser()
+    sign_in(here)
+    sign_in(there)
+    assert "Firefox on Linux" in here.get("/account/").text
+
+    here.post("/account/sessions/end/", {"sid": token_of(there).sid})
+
+    assert is_signed_in(here)
+    assert not is_signed_in(there)
+    assert AuditEvent.objects.filter(kind="session_ended", sub=user.pk).count() == 1
+
+
+def test_ending_the_current_session_is_signing_out() -> None:
+    person()
+    client = browser()
+    sign_in(client)
+
+    response = client.post("/account/sessions/end/", {"sid": token_of(client).sid})
+
+    assert response["Location"] == "/sso/v1/signed-out"
+    assert response.cookies["__Secure-sso"].value == ""
+
+
+def test_attack_one_person_ends_anothers_session() -> None:
+    person()
+    person("mallory")
+    client, mallory = browser(), browser()
+    sign_in(client)
+    sign_in(mallory, "mallory")
+
+    response = mallory.post("/account/sessions/end/", {"sid": token_of(client).sid})
+
+    assert response.status_code == 404
+    assert is_signed_in(client)
+
+
+def test_sign_out_everywhere_ends_every_session() -> None:
+    person()
+    clients = [browser() for _ in range(3)]
+    for client in clients:
+        sign_in(client)
+
+    clients[0].post("/account/sessions/end-all/")
+
+    assert not any(map(is_signed_in, clients))
+    assert Session.objects.filter(ended_at=None).count() == 0
+
+
+@pytest.mark.parametrize("path", ["/account/", "/accounts/email/", "/accounts/password/change/"])
+def test_account_pages_lead_visitors_to_the_sign_in_and_back(path: str) -> None:
+    response = browser().get(path)
+
+    assert response["Location"].startswith("/accounts/login/?next=")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/accounts/login/",
+        "/accounts/signup/",
+        "/accounts/password/reset/",
+        "/accounts/password/reset/done/",
+        "/accounts/password/reset/key/abc-def/",
+        "/accounts/inactive/",
+        "/accounts/confirm-email/",
+        "/accounts/confirm-email/nonsense/",
+        "/sso/v1/signed-out",
+    ],
+)
+def test_every_page_for_visitors_is_ours(path: str) -> None:
+    page = browser().get(path)
+
+    assert page.status_code == 200
+    assert 'href="/static/portal/portal.css"' in page.text
+    assert page.text.count("<h1>") == 1
+    assert re.search(r"<title>[^<]+ · Portal</title>", page.text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/account/", "/accounts/email/", "/accounts/password/change/", "/accounts/logout/"]
+)
+def test_every_page_for_people_is_ours(path: str) -> None:
+    person()
+    client = browser()
+    sign_in(client)
+
+    page = client.get(path)
+
+    assert page.status_code == 200
+    assert 'href="/static/portal/portal.css"' in page.text
+    assert page.text.count("<h1>") == 1
+
+
+def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
+    person()
+    client = browser()
+    sign_in(client)
+
+    for path in ("/", "/account/", "/accounts/password/change/", "/sso/v1/signed-out"):
+        page = client.get(path)
+        assert "default-src 'none'" in page["Content-Security-Policy"]
+        assert not re.search(r"<style|style=|<script|onclick|src=", page.text)
+        assert not re.search(r'<link[^>]+href="(?!/static/)', page.text)
+
+
+@pytest.mark.parametrize(
+    ("view", "status"),
+    [
+        (views.bad_request, 400),
+        (views.forbidden, 403),
+        (views.csrf_failure, 403),
+        (views.not_found, 404),
+        (views.server_error, 500),
+    ],
+)
+def test_pages_about_trouble_need_neither_session_nor_database(
+    view: object, status: int, rf: RequestFactory, valkey: ValkeyServer
+) -> None:
+    valkey.kill()
+
+    response = view(rf.get("/"))  # type: ignore[operator]
+
+    assert response.status_code == status
+    assert response.text.count("<h1>") == 1
+
+
+def test_the_family_look_is_the_same_file_everywhere() -> None:
+    here = Path(settings.BASE_DIR) / "static" / "portal" / "family.css"
+    there = Path(settings.BASE_DIR).parent / "site_a" / "static" / "site_a" / "family.css"
+
+    assert here.read_bytes() == there.read_bytes()
+
+
+# --- administration -----------------------------------------------------------------------------------
+
+
+def test_the_admin_leads_visitors_to_the_one_sign_in() -> None:
+    response = browser().get("/admin/registry/site/", follow=True)
+
+    assert response.redirect_chain[-1][0] == "/accounts/login/?next=/admin/registry/site/"
+
+
+def test_the_admin_is_a_403_for_people_who_are_no_staff_and_no_loop() -> None:
+    person()
+    client = browser()
+    sign_in(client)
+
+    response = client.get("/admin/", follow=True)
+
+    assert response.status_code == 403
+    assert "You may not enter here" in response.text
+
+
+def test_the_admin_works_for_staff() -> None:
+    person("cleo", is_staff=True, is_superuser=True)
+    registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
+    client = browser()
+    sign_in(client, "cleo")
+    names = ["site", "role", "grant"]
+    pages = [reverse(f"admin:registry_{name}_{kind}") for name in names for kind in ("changelist", "add")]
+    pages += [
+        reverse("admin:portal_sessions_session_changelist"),
+        reverse("admin:portal_audit_auditevent_changelist"),
+    ]
+    pages += [reverse("admin:registry_site_change", args=[Site.objects.get().pk]), "/admin/"]
+
+    assert {page: client.get(page).status_code for page in pages} == dict.fromkeys(pages, 200)
+    assert client.get("/admin/password_change/")["Location"] == "/accounts/password/change/"
+    assert client.post("/admin/logout/")["Location"] == "/sso/v1/signed-out"
+    assert not is_signed_in(client)
+
+
+def test_a_site_registered_in_the_admin_gets_its_redis_user(valkey: ValkeyServer) -> None:
+    person("cleo", is_staff=True, is_superuser=True)
+    client = browser()
+    sign_in(client, "cleo")
+    inline = {"roles-TOTAL_FORMS": "0", "roles-INITIAL_FORMS": "0"}
+    form = {
+        "name": "site_a",
+        "origin": "http://a.sso.localhost:8001/",
+        "title": "Notes",
+        "access": "everyone",
+    }
+
+    bad = client.post(
+        "/admin/registry/site/add/", form | inline | {"order": "0", "origin": "http://a.evil.example"}
+    )
+    good = client.post("/admin/registry/site/add/", form | inline | {"order": "0", "is_active": "on"})
+
+    assert "is not under the parent domain" in bad.text
+    assert good.status_code == 302
+    assert Site.objects.get().origin == "http://a.sso.localhost:8001"
+    assert "sso-site_a" in valkey.admin.acl_users()
+
+    site = Site.objects.get()
+    client.post(f"/admin/registry/site/{site.pk}/delete/", {"post": "yes"})
+    assert "sso-site_a" not in valkey.admin.acl_users()
+
+
+def test_staff_end_sessions_in_the_admin() -> None:
+    person("cleo", is_staff=True, is_superuser=True)
+    person()
+    client, victim = browser(), browser()
+    sign_in(client, "cleo")
+    sign_in(victim)
+
+    client.post(
+        reverse("admin:portal_sessions_session_changelist"),
+        {"action": "end", "_selected_action": [token_of(victim).sid]},
+    )
+
+    assert is_signed_in(client)
+    assert not is_signed_in(victim)
+
+
+def test_a_role_given_in_the_admin_is_written_down_with_who_gave_it() -> None:
+    cleo = person("cleo", is_staff=True, is_superuser=True)
+    anna = person()
+    registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
+    client = browser()
+    sign_in(client, "cleo")
+
+    client.post("/admin/registry/grant/add/", {"user": str(anna.pk), "role": Role.objects.get().pk})
+    client.post(f"/admin/registry/grant/{Grant.objects.get().pk}/delete/", {"post": "yes"})
+
+    events = AuditEvent.objects.filter(kind__startswith="role_").order_by("pk")
+    assert [(e.kind, e.sub, e.actor, e.site, e.detail) for e in events] == [
+        ("role_given", anna.pk, cleo.pk, "site_a", "editor"),
+        ("role_taken", anna.pk, cleo.pk, "site_a", "editor"),
+    ]
+
+
+@override_settings(ROOT_URLCONF="portal.urls")
+def test_an_address_that_is_not_there_is_our_404() -> None:
+    assert "There is nothing here" in browser().get("/nope/").text
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/140.0 Safari/537.36 Edg/140.0", "Edge on Windows"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 14_0) Version/18.0 Safari/605.1.15", "Safari on macOS"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1", "Safari on iPhone"),
+        ("Mozilla/5.0 (Linux; Android 15) Chrome/140.0 Mobile Safari/537.36", "Chrome on Android"),
+        ("", "Unknown browser"),
+    ],
+)
+def test_a_device_has_a_name_that_people_recognise(agent: str, name: str) -> None:
+    assert device_name(agent) == name

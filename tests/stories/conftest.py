@@ -2,7 +2,7 @@
 
 - ``topology``: started once; before each test everything in it is well again. See topology.py.
 - ``new_person(first_name="Mia", ...)``: somebody with an account at the portal; see people.py.
-- ``new_visitor()``: somebody with a browser profile of her own; a ``Visitor``, whose ``page`` is Playwright's.
+- ``new_visitor()``: a ``Visitor`` with a browser profile of her own; her ``page`` is Playwright's.
 - ``visitor``: the one visitor, where one is enough.
 - ``shell("portal")``: runs Python inside a project; see shell.py.
 
@@ -74,8 +74,11 @@ def shells(started_topology: StoryTopology) -> Iterator[dict[str, Shell]]:
 @pytest.fixture
 def shell(topology: StoryTopology, shells: dict[str, Shell]) -> Callable[[str], Shell]:
     def shell(project: str) -> Shell:
+        environment = topology.environment(project)
+        if project in shells and shells[project].environment != environment:
+            shells.pop(project).close()
         if project not in shells:
-            shells[project] = Shell(project, topology.environment(project))
+            shells[project] = Shell(project, environment)
         return shells[project]
 
     return shell
@@ -83,9 +86,11 @@ def shell(topology: StoryTopology, shells: dict[str, Shell]) -> Callable[[str], 
 
 @pytest.fixture
 def new_person(shell: Callable[[str], Shell]) -> Callable[..., Person]:
-    def person(first_name: str = "Mia", *, roles: dict[str, str] | None = None, **fields: Any) -> Person:
+    def person(
+        first_name: str = "Mia", *, username: str = "", roles: dict[str, str] | None = None, **fields: Any
+    ) -> Person:
         number = next(_NUMBERS)
-        username = f"{first_name.lower()}{number}"
+        username = username or f"{first_name.lower()}{number}"
         person = Person("", username, f"{username}@example.com", f"{first_name} Story{number}")
         sub = shell("portal")(
             """

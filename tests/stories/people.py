@@ -7,12 +7,10 @@ In: a topology and a Playwright page. Out: what such a visitor does (opens, sign
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Request, Response
+from playwright.sync_api import Locator, Page, Response
 
 from tests.stories.topology import StoryTopology
 
@@ -29,7 +27,7 @@ class Person:
     username: str
     email: str
     name: str
-    password: str = "correct horse battery staple"  # noqa: S105  all of them
+    password: str = "correct horse battery staple"
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Visitor:
 
     def open(self, part: str, path: str = "/", *, page: Page | None = None) -> Response:
         """Go to an address; return the response that was shown in the end."""
-        response = (page or self.page).goto(self.topology.urls[part] + path)
+        response = (page or self.page).goto(self.topology.urls[part] + path, wait_until="domcontentloaded")
         assert response is not None
         return response
 
@@ -61,7 +59,7 @@ class Visitor:
         page.locator("input[name=login]").fill(person.username)
         page.locator("input[name=password]").fill(password or person.password)
         page.locator("input[name=remember]").set_checked(remember)
-        with page.expect_navigation():
+        with page.expect_navigation(wait_until="domcontentloaded"):
             page.locator("form:has(input[name=password]) button[type=submit]").click()
 
     def sign_in(self, person: Person, *, remember: bool = False) -> None:
@@ -74,7 +72,7 @@ class Visitor:
         """Press the button on a page of that part."""
         page = page or self.page
         self.open(part, page=page)
-        with page.expect_navigation():
+        with page.expect_navigation(wait_until="domcontentloaded"):
             sign_out_button(page).click()
 
     def forget(self) -> None:
@@ -158,14 +156,3 @@ def where(topology: StoryTopology, url: str) -> str:
         if url == origin or url.startswith(f"{origin}/"):
             return part + url.removeprefix(origin).partition("?")[0]
     return url
-
-
-@contextmanager
-def requests_of(page: Page) -> Iterator[list[Request]]:
-    """All requests that a page's context sends meanwhile."""
-    found: list[Request] = []
-    page.context.on("request", found.append)
-    try:
-        yield found
-    finally:
-        page.context.remove_listener("request", found.append)

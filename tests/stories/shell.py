@@ -25,6 +25,7 @@ class Shell:
 
     def __init__(self, project: str, environment: Mapping[str, str]) -> None:
         self.project = project
+        self.environment = dict(environment)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.stories.shell", f"{project}.settings"],
             cwd=ROOT,

@@ -72,7 +72,11 @@ def test_csrf_on_sign_out_from_a_sibling_site_is_refused(
     """Sites under one parent domain are "same site" to a browser: SameSite alone is no defence."""
     visitor.sign_in(new_person())
 
-    for part, path in (("site_a", "/sso/logout/"), ("portal", "/sso/logout/"), ("portal", "/accounts/logout/")):
+    for part, path in (
+        ("site_a", "/sso/logout/"),
+        ("portal", "/sso/logout/"),
+        ("portal", "/accounts/logout/"),
+    ):
         visitor.open("site_b")
         with visitor.page.expect_navigation() as navigation:
             visitor.page.evaluate(

@@ -6,7 +6,9 @@ What a story needs to know:
 - ``topology.parts[name]`` is a process: ``redis``, ``portal``, ``site_a``, ``site_b``, ``sync_a`` or
   ``sync_b``; ``.stop()`` is SIGTERM, ``.kill()`` -9, ``.pause()`` SIGSTOP, ``.resume()`` SIGCONT.
 - ``topology.restart(name)`` starts a part again and returns when it answers.
-- ``topology.manage("portal", "sso_site", "list")`` runs a management command and returns what it printed.
+- ``topology.reconfigure("portal", SSO_SIGNING_KEYS="2,1")`` changes a project's environment and restarts it.
+- ``topology.manage("portal", "sso_site", "list")`` runs a management command and returns what it printed;
+  ``topology.command(...)`` returns its status, too.
 - ``topology.redis`` is a connection that may do everything: look there, never write what a part would write.
 - ``topology.get("site_a", "/path", cookies={...})`` asks a server without a browser, and follows no redirect.
 - ``topology.eventually(lambda: ...)`` waits, with a limit, for something that arrives through the feed.
@@ -27,7 +29,7 @@ from pathlib import Path
 
 import redis
 
-from demo.options import ROOT, options
+from demo.options import ROOT, Options, options
 from demo.topology import Topology, free_port
 from demo.valkey import wait_until_ready
 
@@ -49,6 +51,10 @@ class StoryTopology(Topology):
 
     redis: redis.Redis
 
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._changed: dict[str, dict[str, str]] = {}
+
     @property
     def urls(self) -> dict[str, str]:
         """Part -> its address as browsers see it."""
@@ -57,6 +63,19 @@ class StoryTopology(Topology):
     def start(self) -> None:
         super().start()
         self.redis = redis.Redis.from_url(self.operator_url, decode_responses=True)
+
+    def environment(self, project: str) -> dict[str, str]:
+        return super().environment(project) | self._changed.get(project, {})
+
+    def reconfigure(self, project: str, *, dsn: str = "", **environment: str) -> None:
+        """Change a project's environment, for good, and restart its processes; ``dsn`` is a site's own."""
+        if dsn:
+            self.dsns[project] = dsn
+        self._changed.setdefault(project, {}).update(environment)
+        for name in (project, project.replace("site", "sync")):
+            if name in self.parts:
+                self.parts[name].environment = self.environment(project)
+                self.restart(name)
 
     def restart(self, name: str) -> None:
         """Start a part (again), and return when it answers."""
@@ -79,9 +98,16 @@ class StoryTopology(Topology):
                 self.restart(name)
         self.wait_until_ready(_SERVERS, seconds=30)
 
-    def manage(self, project: str, *arguments: str, check: bool = True) -> str:
+    def manage(self, project: str, *arguments: str) -> str:
         """Run a management command of a project in its own environment; return its output."""
-        done = subprocess.run(
+        done = self.command(project, *arguments)
+        if done.returncode:
+            raise AssertionError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def command(self, project: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Likewise, whatever comes of it: status, standard output and standard error."""
+        return subprocess.run(
             [sys.executable, ROOT / project / "manage.py", *arguments],
             cwd=ROOT,
             env=self.environment(project),
@@ -91,9 +117,6 @@ class StoryTopology(Topology):
             timeout=120,
             check=False,
         )
-        if check and done.returncode:
-            raise AssertionError(f"manage.py {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
-        return done.stdout
 
     def get(
         self,

@@ -1,0 +1,131 @@
+"""What is put into the cart before signing in is still there after it, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.stories.people import Person, Visitor
+
+
+def test_a_cart_filled_before_signing_in_is_there_after_it(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    chosen = put_into_cart(visitor, 2)
+    anonymous = visitor.host_cookie("site_b")
+
+    visitor.page.get_by_role("link", name=re.compile("Check out")).click()
+    visitor.fill_in(new_person())
+
+    assert visitor.path == "site_b/checkout/"
+    assert all(name in visitor.text for name in chosen)
+    assert cart(visitor, visitor.cookies_for("site_b")) == dict.fromkeys(chosen, 1)
+    assert anonymous
+    assert visitor.host_cookie("site_b") is None, "Nothing is left for the site's own cookie to name."
+    assert not list(visitor.topology.redis.scan_iter("*:anon:site_b:*"))
+
+
+def test_the_old_anonymous_cookie_opens_nothing_in_another_browser(
+    visitor: Visitor, new_visitor: Callable[[], Visitor], new_person: Callable[..., Person]
+) -> None:
+    put_into_cart(visitor, 1)
+    stolen = {"__Host-session": visitor.host_cookie("site_b") or ""}
+    visitor.sign_in(new_person())
+    visitor.open("site_b", "/cart/")
+
+    other = new_visitor()
+    other.page.context.add_cookies(
+        [
+            {"name": "__Host-session", "value": stolen["__Host-session"], "secure": True, "httpOnly": True}
+            | {"url": other.topology.urls["site_b"].replace("http:", "https:")}
+        ]
+    )
+    other.open("site_b", "/cart/")
+
+    assert "Nothing in here yet" in other.text
+    assert not other.is_signed_in("site_b")
+    assert cart(other, stolen) == {}
+
+
+def test_session_fixation_a_planted_anonymous_cookie_gives_its_owner_nothing(
+    visitor: Visitor, new_visitor: Callable[[], Visitor], new_person: Callable[..., Person]
+) -> None:
+    attacker = new_visitor()
+    put_into_cart(attacker, 1)
+    planted = attacker.page.context.cookies(attacker.topology.urls["site_b"])
+    visitor.page.context.add_cookies([each for each in planted if each["name"] == "__Host-session"])
+
+    mia = new_person("Mia")
+    visitor.sign_in(mia)
+    visitor.open("site_b", "/cart/")
+    put_into_cart(visitor, 2)
+
+    assert not attacker.is_signed_in("site_b")
+    attacker.open("site_b", "/cart/")
+    assert "Nothing in here yet" in attacker.text
+    assert visitor.is_signed_in("site_b")
+
+
+def test_the_cart_becomes_an_order_once(visitor: Visitor, new_person: Callable[..., Person]) -> None:
+    (name,) = put_into_cart(visitor, 1)
+    visitor.sign_in(new_person())
+
+    visitor.open("site_b", "/checkout/")
+    with visitor.page.expect_navigation():
+        visitor.page.get_by_role("button", name="Place the order").click()
+    placed = visitor.path
+    visitor.open("site_b", "/orders/")
+
+    assert placed.startswith("site_b/orders/")
+    assert visitor.page.get_by_role("article").count() == 1
+    assert cart(visitor, visitor.cookies_for("site_b")) == {}
+    visitor.page.get_by_role("article").get_by_role("link").first.click()
+    assert name in visitor.text
+
+
+def test_many_requests_at_once_each_add_their_own_thing(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    """Promise 6, no lost updates: with whole sessions written back, the last request would win."""
+    visitor.sign_in(new_person())
+    visitor.open("site_b", "/api/cart/")
+    cookies = visitor.cookies_for("site_b")
+    products = json.loads(visitor.topology.get("site_b", "/api/products/").body)["products"]
+
+    def put(slug: str) -> int:
+        return visitor.topology.get(
+            "site_b",
+            f"/api/cart/{slug}/",
+            method="PUT",
+            cookies=cookies,
+            headers={"X-CSRFToken": cookies["__Host-csrf"], "Content-Type": "application/json"},
+            body='{"quantity": 3}',
+        ).status
+
+    slugs = [each["slug"] for each in products]
+    with ThreadPoolExecutor(len(slugs)) as threads:
+        statuses = set(threads.map(put, slugs))
+
+    assert statuses == {200}
+    assert cart(visitor, cookies) == {each["name"]: 3 for each in products}
+
+
+def put_into_cart(visitor: Visitor, count: int) -> list[str]:
+    """Press the buttons of the first so many products; return their names."""
+    names = []
+    for number in range(count):
+        visitor.open("site_b")
+        product = visitor.page.get_by_role("article").nth(number)
+        names.append(product.get_by_role("heading").inner_text())
+        with visitor.page.expect_navigation():
+            product.get_by_role("button").click()
+    visitor.open("site_b", "/cart/")
+    return names
+
+
+def cart(visitor: Visitor, cookies: dict[str, str]) -> dict[str, int]:
+    """Product -> quantity, as the API tells somebody with these cookies."""
+    body = visitor.topology.get("site_b", "/api/cart/", cookies=cookies).body
+    return {line["name"]: line["quantity"] for line in json.loads(body)["lines"]}

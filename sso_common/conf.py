@@ -116,8 +116,9 @@ def parse_dsn(text: str) -> Dsn:
         raise InvalidDsn(f"{DSN_VARIABLE} has no valid site name before the secret.")
     try:
         query = parse_qs(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
-    except ValueError as error:
-        raise InvalidDsn(f"{DSN_VARIABLE} has no valid part after the question mark.") from error
+    except ValueError:
+        # As above: the cause quotes what it could not read.
+        raise InvalidDsn(f"{DSN_VARIABLE} has no valid part after the question mark.") from None
     if unknown := set(query) - {"domain", "redis", "key", "ns"}:
         raise InvalidDsn(f"{DSN_VARIABLE} has a part named {min(unknown)!r} that this version does not know.")
     return Dsn(

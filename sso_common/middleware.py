@@ -89,19 +89,13 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     def _finish_session(
         self, request: HttpRequest, session: SessionStore, response: HttpResponseBase
     ) -> None:
-        if session.accessed:
-            patch_vary_headers(response, ("Cookie",))
         # As in Django, a 5xx response saves nothing.
         if _must_save(session) and response.status_code < 500:
-            try:
-                session.save()
-            except UpdateError as error:
-                raise SessionInterrupted(
-                    "The session ended before the request completed. The user may have signed "
-                    "out in a concurrent request, for example."
-                ) from error
-            if session.is_resolved and session.token is None:
-                _set_session_cookie(session, response)
+            session.resolve()
+            if not session.is_empty():
+                self._save(session, response)
+        if session.accessed:
+            patch_vary_headers(response, ("Cookie",))
         if settings.SESSION_COOKIE_NAME in request.COOKIES and _is_cookie_stale(session):
             response.delete_cookie(
                 settings.SESSION_COOKIE_NAME,
@@ -110,6 +104,17 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
             # A browser refuses even the deletion of a __Host- cookie that is not Secure.
             response.cookies[settings.SESSION_COOKIE_NAME]["secure"] = _is_cookie_secure()
             patch_vary_headers(response, ("Cookie",))
+
+    def _save(self, session: SessionStore, response: HttpResponseBase) -> None:
+        try:
+            session.save()
+        except UpdateError as error:
+            raise SessionInterrupted(
+                "The request's session was deleted before the request completed. The user may have "
+                "logged out in a concurrent request, for example."
+            ) from error
+        if session.token is None:
+            _set_session_cookie(session, response)
 
     def _extend_idle_timeout(self, session: SessionStore, response: HttpResponseBase) -> None:
         milliseconds = session.idle_extension()
@@ -141,14 +146,15 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
         request.asso = partial(aget_identity, request)  # type: ignore[attr-defined]
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Scripts get a status in place of a redirect to the login hop, which they could not
-        follow: 403 where the subject is signed in and not admitted, else 401."""
-        if not _is_login_redirect(response) or not responses.wants_json(request):
+        """In place of a redirect to the login hop: 403 for who is signed in already, for whom the
+        hop could do nothing but send them back, for ever; 401 for scripts, which could not follow."""
+        if not _is_login_redirect(request, response):
             return response
-        session = _session(request)
-        if session is not None and isinstance(session.refusal, NotAdmitted):
+        if _is_signed_in(request):
             return responses.forbidden(request)
-        return responses.unauthorized(request.build_absolute_uri(resolve_url(settings.LOGIN_URL)))
+        if responses.wants_json(request):
+            return responses.unauthorized(request.build_absolute_uri(resolve_url(settings.LOGIN_URL)))
+        return response
 
 
 def read_token(request: HttpRequest) -> tuple[SessionToken | None, SSOError | None]:
@@ -278,11 +284,22 @@ def _set_session_cookie(session: SessionStore, response: HttpResponseBase) -> No
     )
 
 
-def _is_login_redirect(response: HttpResponseBase) -> bool:
+def _is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool:
     if response.status_code not in {302, 303}:
         return False
     location = urlsplit(response.headers.get("Location", "")).path
-    return location == urlsplit(resolve_url(settings.LOGIN_URL)).path
+    return location == urlsplit(resolve_url(settings.LOGIN_URL)).path != request.path
+
+
+def _is_signed_in(request: HttpRequest) -> bool:
+    """Whether the view has found that somebody is signed in, be it to another site. Asks nothing."""
+    session = _session(request)
+    if session is None or isinstance(session.refusal, NotAdmitted):
+        return session is not None
+    # The session is asked as well, for after logout() the cached user is there still.
+    user = getattr(request, "_cached_user", None)
+    is_open = session.known_identity is not None or session.has_local_login()
+    return user is not None and user.is_authenticated and is_open
 
 
 def _keep_alive(identity: Identity, milliseconds: int | None, first_seen: bool) -> None:

@@ -230,6 +230,11 @@ class SessionStore(SessionBase):
         self._ask(store.end_session, identity.sid, identity.sub)
         self.leave()
 
+    def has_local_login(self) -> bool:
+        """Whether a local login is known of (``client.force_login``, a break-glass superuser). Asks
+        the store nothing."""
+        return SESSION_KEY in getattr(self, "_session_cache", {})
+
     # --- idle timeout ---------------------------------------------------------------------------
 
     def idle_extension(self) -> int | None:

@@ -173,6 +173,11 @@ def _ask_server(commands: list[tuple[str, str]]) -> list[Any]:
     try:
         # Asking twice is safe: nothing here writes.
         answers: list[Any] = connection.retry.call_with_retry(ask, lambda error: connection.disconnect())
+    except BaseException:
+        # A worker's time limit, for example: whoever used the connection next would read what is left
+        # of these answers, which is another visitor's session.
+        connection.disconnect()
+        raise
     finally:
         pool.release(connection)
     return answers
@@ -314,7 +319,7 @@ def save_site_session(sid: str, changes: Changes) -> bool:
         )
 
 
-def save_anonymous(session_key: str, changes: Changes, lifetime: int, *, create: bool) -> bool:
+def save_anonymous(session_key: str, changes: Changes, lifetime: float, *, create: bool) -> bool:
     """Apply changes to an anonymous session, which then lives ``lifetime`` seconds.
 
     False, and nothing written, where it exists and ``create`` is set, or the reverse. Raises
@@ -326,7 +331,7 @@ def save_anonymous(session_key: str, changes: Changes, lifetime: int, *, create:
             _SAVE_ANONYMOUS(
                 anonymous_key(dsn.namespace, dsn.site, session_key),
                 "create" if create else "update",
-                lifetime * 1000,
+                int(lifetime * 1000),
                 *_arguments(changes),
             )
         )

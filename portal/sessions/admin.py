@@ -34,7 +34,7 @@ class SessionAdmin(admin.ModelAdmin):
         # The join finds nothing where the user was deleted.
         return str(session._state.fields_cache.get("user") or session.user_id)
 
-    @admin.action(description=gettext_lazy("Sign out"), permissions=["delete"])
+    @admin.action(description=gettext_lazy("Sign out"), permissions=["end"])
     def end(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         """End these sessions, everywhere."""
         try:
@@ -50,8 +50,10 @@ class SessionAdmin(admin.ModelAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = super().get_actions(request)
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         # A deleted row could not be reaped; ``sso_sessions prune`` forgets what is long over.
-        actions.pop("delete_selected", None)
-        return actions
+        return False
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        """Whoever holds the permission to delete sessions may end them."""
+        return request.user.has_perm("portal_sessions.delete_session")

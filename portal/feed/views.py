@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 from portal import keys
 from portal.accounts import versions
 from portal.registry.models import Site
+from portal.sessions import services as sessions
 from sso_common.snapshot import MAX_VERSION
 
 from .auth import for_sites
@@ -31,6 +32,9 @@ def users(request: HttpRequest, site: Site) -> JsonResponse:
     if after is None or limit is None:
         return JsonResponse({"error": "bad-request"}, status=400)
     page = read_page(site, after, max(1, limit))
+    if not page.more:
+        # Sites ask every few seconds: so the portal learns in time who was signed out where.
+        sessions.try_to_catch_up()
     if after > page.head:
         logger.error(
             "Site %s has read the feed up to version %s, and there are only %s: this database was restored "

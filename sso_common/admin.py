@@ -8,6 +8,7 @@ operator's local account.
 
 from __future__ import annotations
 
+from functools import update_wrapper
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -35,6 +36,19 @@ class SSOAdminConfig(AdminConfig):
 class SSOAdminSite(AdminSite):
     """An admin site that signs people in at the portal."""
 
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
+        """As in Django, but who is signed in and may not enter gets 403 at once, not a redirect."""
+        from .middleware import is_signed_in  # needs models; this module is imported before them
+
+        guarded = super().admin_view(view, cacheable)
+
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not self.has_permission(request) and is_signed_in(request):
+                return responses.forbidden(request)
+            return guarded(request, *args, **kwargs)
+
+        return update_wrapper(answer, guarded)
+
     @method_decorator([never_cache, login_not_required])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """See the module's docstring."""
@@ -49,6 +63,8 @@ class SSOAdminSite(AdminSite):
 
 def _next(request: HttpRequest) -> str:
     address = request.GET.get(REDIRECT_FIELD_NAME, "")
-    if url_has_allowed_host_and_scheme(address, allowed_hosts={request.get_host()}):
+    if url_has_allowed_host_and_scheme(
+        address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
         return address
     return reverse("admin:index")

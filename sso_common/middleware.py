@@ -150,7 +150,7 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
         hop could do nothing but send them back, for ever; 401 for scripts, which could not follow."""
         if not _is_login_redirect(request, response):
             return response
-        if _is_signed_in(request):
+        if is_signed_in(request):
             return responses.forbidden(request)
         if responses.wants_json(request):
             return responses.unauthorized(request.build_absolute_uri(resolve_url(settings.LOGIN_URL)))
@@ -291,7 +291,7 @@ def _is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool
     return location == urlsplit(resolve_url(settings.LOGIN_URL)).path != request.path
 
 
-def _is_signed_in(request: HttpRequest) -> bool:
+def is_signed_in(request: HttpRequest) -> bool:
     """Whether the view has found that somebody is signed in, be it to another site. Asks nothing."""
     session = _session(request)
     if session is None or isinstance(session.refusal, NotAdmitted):

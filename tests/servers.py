@@ -1,6 +1,7 @@
 """Real servers for the tests: a Valkey and a PostgreSQL that can be killed, paused and started again.
 
-In: nothing; both come from the package index. Out: ``ValkeyServer`` and ``PostgresServer``, each on a
+In: nothing; both come from the package index (``SSO_TEST_REDIS`` names another server's program, like
+/usr/bin/redis-server). Out: ``ValkeyServer`` and ``PostgresServer``, each on a
 port of 127.0.0.1 of its own with a temporary folder, gone with the test run (even one killed with -9).
 Called by the fixtures in conftest.py; ``tests/settings.py`` takes ``VALKEY_PORT`` and ``VALKEY_URL``
 from here, because settings are read before any fixture runs.
@@ -44,6 +45,7 @@ class ValkeyServer:
     def __init__(self, folder: Path, watchdog: Watchdog) -> None:
         password = hashlib.sha256(VALKEY_PASSWORD.encode()).hexdigest()
         command = prepare(folder / "valkey", self.port, f"user default on #{password} ~* &* +@all\n")
+        command[0] = os.environ.get("SSO_TEST_REDIS") or command[0]
         self._part = Part("valkey", command, os.environ, folder / "valkey.log", watchdog)
 
     def start(self) -> None:

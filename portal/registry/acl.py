@@ -27,18 +27,19 @@ _CONNECTION = (
     "+ping",
     "+quit",
     "+select",
-    "+client|setinfo",
     "+client|setname",
     "+info",
     "+acl|whoami",
 )
+#: Redis 7.0 does not know it and refuses a rule with its name; its clients do without.
+_SINCE_7_2 = ("+client|setinfo",)
 #: What a cluster's client needs to find the right node.
 _CLUSTER = ("+cluster|slots", "+cluster|shards", "+command", "+asking")
 _READING = ("+get", "+pttl", "+exists", "+hgetall")
 _WRITING = ("+hset", "+hsetnx", "+hdel", "+unlink", "+pexpire", "+eval", "+evalsha")
 
 
-def rules(site: str, passwords: list[str], *, cluster: bool = False) -> list[str]:
+def rules(site: str, passwords: list[str], *, cluster: bool = False, old: bool = False) -> list[str]:
     """The arguments of ``ACL SETUSER`` for a site.
 
     A command is allowed where the root permissions or one selector allow it for all of its keys. So
@@ -55,6 +56,7 @@ def rules(site: str, passwords: list[str], *, cluster: bool = False) -> list[str
         f"~{namespace}:{{*}}:site:{site}",
         f"~{namespace}:anon:{site}:*",
         *_CONNECTION,
+        *(() if old else _SINCE_7_2),
         *(_CLUSTER if cluster else ()),
         *_READING,
         *_WRITING,
@@ -73,7 +75,11 @@ def grant(site: Site) -> None:
     passwords = [each.redis_password for each in _keys_of(site)]
     with store.answering():
         cluster = isinstance(store.client(), RedisCluster)
-        _everywhere("ACL SETUSER", user_name(site.name), *rules(site.name, passwords, cluster=cluster))
+        name = user_name(site.name)
+        try:
+            _everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster))
+        except ResponseError:
+            _everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster, old=True))
         _save()
 
 

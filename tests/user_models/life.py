@@ -1,0 +1,84 @@
+"""The life of two people at a site, whatever its user model. Run as a process of its own."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import django
+
+django.setup()
+
+from django.contrib.auth import get_user_model  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+
+from sso_common import testing, tokens  # noqa: E402
+from sso_common.models import Account  # noqa: E402
+from sso_common.snapshot import UserSnapshot, tombstone  # noqa: E402
+from sso_common.users import UpsertResult, find_drift, resolve_user, upsert_users  # noqa: E402
+
+User = get_user_model()
+ADA, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
+
+
+def person(sub: uuid.UUID, version: int, name: str) -> UserSnapshot:
+    roles = frozenset({"staff", "editor"})
+    return UserSnapshot(
+        sub=sub, version=version, username=name, email=f"{name}@example.com", first_name="F", roles=roles
+    )
+
+
+def name_of(sub: uuid.UUID) -> str:
+    return User._default_manager.get(sso_account__sub=sub).get_username().partition("@")[0]
+
+
+def main() -> None:
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    call_command("check", "--fail-level", "ERROR")
+    names = {each.name for each in User._meta.get_fields()}
+    own = User(
+        **{key: f"Ada{'@example.com' * (key == 'email')}" for key in ("username", "email") if key in names}
+    )
+    own.set_password("own")
+    own.save()
+
+    # Made, beside somebody who has the name already.
+    page = [person(ADA, 1, "ada"), person(BOB, 2, "bob")]
+    result = upsert_users(page)
+    assert (result.created, result.failed) == (2, ()), result
+    assert {each.sub for each in result.conflicts} == {ADA}, result
+    assert name_of(BOB) == "bob"
+    assert find_drift(page) == [], find_drift(page)
+    assert upsert_users(page) == UpsertResult(unchanged=2)
+
+    # Swapping names, then deleted, then back.
+    page = [person(ADA, 3, "bob"), person(BOB, 4, "carl")]
+    assert upsert_users(page).conflicts == ()
+    page = [person(ADA, 5, "carl"), person(BOB, 6, "bob")]
+    assert upsert_users(page).conflicts == ()
+    assert (name_of(ADA), name_of(BOB)) == ("carl", "bob")
+    graves = [tombstone(ADA, 7), tombstone(BOB, 8)]
+    result = upsert_users(graves)
+    assert (result.deleted, result.failed) == (2, ()), result
+    assert find_drift(graves) == [], find_drift(graves)
+    page = [replace(page[0], version=9), replace(page[1], version=10)]
+    assert upsert_users(page).updated == 2
+    assert find_drift(page) == [], find_drift(page)
+    assert User._default_manager.count() == 3
+
+    # Signed in.
+    identity = testing.make_identity(tokens.mint_token(), "cleo", roles=["staff"])
+    user = resolve_user(identity)
+    assert user.sso_account.sub == identity.sub
+    assert resolve_user(identity).pk == user.pk
+    assert not user.has_usable_password()
+    assert Account.objects.count() == 3
+
+    own.refresh_from_db()
+    assert own.check_password("own")
+    assert own.get_username().lower().startswith("ada")
+
+
+if __name__ == "__main__":
+    main()
+    print("well")  # noqa: T201

@@ -1,0 +1,10 @@
+"""The tests' site with another user model, named by ``TEST_USER_MODEL``."""
+
+import os
+
+from tests.settings import *  # noqa: F403
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.user_models"]  # noqa: F405
+AUTH_USER_MODEL = os.environ["TEST_USER_MODEL"]
+SSO_USER_MAPPER = os.environ["TEST_USER_MAPPER"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["TEST_DATABASE"]}}

@@ -7,6 +7,7 @@ backend, by requests.
 
 from __future__ import annotations
 
+import functools
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.db import DataError, IntegrityError, connections, models, router, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.deletion import ProtectedError, RestrictedError
 from django.db.models.functions import Lower
 from django.db.models.signals import post_save, pre_save
@@ -135,7 +136,7 @@ def resolve_user(identity: Identity) -> Any:
     ``SessionRevoked``.
     """
     _require_admission(identity)
-    account = _accounts(identity.sub).first()
+    account = _find_account(identity.sub)
     if account is None or account.version < identity.user.version:
         account = _provision(identity)
     return _admit(account, identity)
@@ -144,7 +145,7 @@ def resolve_user(identity: Identity) -> Any:
 async def aresolve_user(identity: Identity) -> Any:
     """``resolve_user`` for async code."""
     _require_admission(identity)
-    account = await _accounts(identity.sub).afirst()
+    account = await sync_to_async(_find_account)(identity.sub)
     if account is None or account.version < identity.user.version:
         account = await sync_to_async(_provision)(identity)
     return _admit(account, identity)
@@ -155,8 +156,34 @@ def _require_admission(identity: Identity) -> None:
         raise NotAdmitted
 
 
-def _accounts(sub: uuid.UUID) -> models.QuerySet[Account]:
-    return Account._default_manager.select_related("user").filter(pk=sub)
+def _find_account(sub: uuid.UUID) -> Account | None:
+    """The account that has a user, with that user: one query, as it is in every request.
+
+    Its SQL never changes, and compiling it takes the ORM several times as long as it takes a database
+    to answer it: so the ORM compiles it once (benchmarks/README.md).
+    """
+    alias = router.db_for_read(Account)
+    model = get_user_model()
+    key = Account._meta.pk.get_db_prep_value(sub, connections[alias])
+    for user in model._base_manager.using(alias).raw(_account_sql(model, alias), [key]):
+        values = [user.__dict__.pop(_PREFIX + name) for name in _ACCOUNT_FIELDS]
+        account = Account.from_db(alias, ("sub", "user_id", *_ACCOUNT_FIELDS), (sub, user.pk, *values))
+        account.user = user
+        return account
+    return None
+
+
+#: Read beside the user's own columns, under names that no user model has.
+_ACCOUNT_FIELDS: Final = ("version", "not_before", "is_active", "is_deleted")
+_PREFIX: Final = "_sso_account_"
+
+
+@functools.lru_cache(maxsize=8)
+def _account_sql(model: type[models.Model], alias: str) -> str:
+    columns = {_PREFIX + name: F(f"sso_account__{name}") for name in _ACCOUNT_FIELDS}
+    rows = model._base_manager.using(alias).filter(sso_account__pk=uuid.UUID(int=0)).annotate(**columns)
+    sql, _ = rows.query.get_compiler(alias).as_sql()
+    return str(sql)
 
 
 def _provision(identity: Identity) -> Account | None:
@@ -164,7 +191,8 @@ def _provision(identity: Identity) -> Account | None:
     for failure in result.failed:
         raise failure.error
     # From the database that was written: a replica may be behind.
-    return _accounts(identity.sub).using(router.db_for_write(Account)).first()
+    accounts = Account._default_manager.using(router.db_for_write(Account))
+    return accounts.select_related("user").filter(pk=identity.sub).first()
 
 
 def _admit(account: Account | None, identity: Identity) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import time_machine
 from django.core import mail
 from django.http.cookie import SimpleCookie
 from django.test import override_settings
@@ -346,6 +348,21 @@ def test_a_reset_for_nobody_answers_like_one_for_somebody() -> None:
     ]
 
     assert len({(answer.status_code, answer["Location"]) for answer in answers}) == 1
+
+
+def test_attack_an_unlocked_screen_is_not_enough_to_take_an_account_over() -> None:
+    person()
+    client = browser()
+    with time_machine.travel(time.time() - 3600):
+        sign_in(client)
+
+    response = client.post("/accounts/email/", {"email": "anneke@example.com", "action_add": ""})
+    assert response["Location"].startswith("/accounts/reauthenticate/")
+    client.post(response["Location"], {"password": "wrong-password"})
+    assert not mail.outbox
+    client.post(response["Location"], {"password": PASSWORD})  # allauth then goes on with the change
+
+    assert [address for message in mail.outbox for address in message.to] == ["anneke@example.com"]
 
 
 def test_mails_name_the_portal_and_hold_no_placeholders() -> None:

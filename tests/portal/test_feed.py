@@ -24,6 +24,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from portal import keys
 from portal.accounts import versions
 from portal.accounts.models import User
+from portal.feed import snapshots
 from portal.feed.snapshots import read_page
 from portal.registry import services as registry
 from portal.registry.models import Site
@@ -252,6 +253,27 @@ def wait_for_a_lock(alias: str) -> None:
                 return
             time.sleep(0.01)
     pytest.fail("Nobody waits: versions are not drawn under a lock.")
+
+
+def test_what_is_committed_while_a_page_is_read_is_in_the_next_page(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob, carl = people("bob", "carl")
+    cursor = versions.head()
+    real_tombstones = snapshots._tombstones
+
+    def change_then_read(site: Site) -> Any:
+        if not User.objects.filter(username="late").exists():
+            people("late")
+            bob.delete()
+            carl.delete()
+        return real_tombstones(site)
+
+    monkeypatch.setattr(snapshots, "_tombstones", change_then_read)
+    first = read_page(site, cursor, 1)
+    found = [*first.users, *told(site, first.cursor)]
+
+    assert [(each.username, each.deleted) for each in found] == [("late", False), ("", True), ("", True)]
 
 
 def test_a_reader_that_follows_while_many_write_misses_nobody(real: str) -> None:

@@ -260,16 +260,17 @@ def test_what_is_committed_while_a_page_is_read_is_in_the_next_page(
 ) -> None:
     bob, carl = people("bob", "carl")
     cursor = versions.head()
-    real_tombstones = snapshots._tombstones
+    read_users = snapshots.snapshots_for
 
-    def change_then_read(site: Site) -> Any:
+    def read_then_change(*arguments: Any) -> list[UserSnapshot]:
+        found = read_users(*arguments)
         if not User.objects.filter(username="late").exists():
             people("late")
             bob.delete()
             carl.delete()
-        return real_tombstones(site)
+        return found
 
-    monkeypatch.setattr(snapshots, "_tombstones", change_then_read)
+    monkeypatch.setattr(snapshots, "snapshots_for", read_then_change)
     first = read_page(site, cursor, 1)
     found = [*first.users, *told(site, first.cursor)]
 

@@ -1,0 +1,71 @@
+"""The sites' doctor, with the Redis users that the portal really makes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from django.conf import settings
+from django.test import override_settings
+
+from portal import keys
+from portal.registry import acl, services
+from portal.registry.models import Site
+from sso_common import checks, conf, doctor, rights
+from sso_common.doctor import Level
+from tests.servers import ValkeyServer
+
+
+@pytest.fixture
+def site() -> Site:
+    return services.register("site_a", "https://a.sso.localhost")
+
+
+@contextlib.contextmanager
+def at_site(dsn: conf.Dsn) -> Iterator[None]:
+    text = str(dsn)
+    with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
+        yield
+
+
+def test_the_portal_gives_a_site_what_it_needs_and_no_more(site: Site) -> None:
+    with at_site(keys.dsn_for("site_a")):
+        findings = [*doctor.redis_reachable(), *doctor.redis_server(), *doctor.redis_rights()]
+
+    assert [finding for finding in findings if finding.level is not Level.OK] == []
+    assert len(findings) == 7
+
+
+def test_with_another_sites_user_the_rights_are_wrong_both_ways(site: Site) -> None:
+    services.register("site_b", "https://b.sso.localhost")
+    theirs = keys.dsn_for("site_b")
+    redis_url = theirs.redis_login_url
+
+    with at_site(replace(keys.dsn_for("site_a"), redis_url=redis_url)):
+        missing = rights.missing_rights()
+
+    assert "read its own sessions" in missing
+    assert "read identity records" not in missing
+
+
+def test_a_lost_redis_user_comes_back_as_the_doctor_says(site: Site, valkey: ValkeyServer) -> None:
+    valkey.admin.execute_command("ACL DELUSER", acl.user_name("site_a"))
+    dsn = keys.dsn_for("site_a")
+
+    with at_site(dsn):
+        [before] = doctor.redis_reachable()
+    acl.grant_all()
+    with at_site(dsn):
+        [after] = doctor.redis_reachable()
+
+    assert before.level is Level.FAILURE
+    assert "manage.py sso_site acl" in before.fix
+    assert after.level is Level.OK
+
+
+def test_the_portal_itself_passes_every_check() -> None:
+    found = [message.id for check in checks.CHECKS.values() for message in check()]
+
+    assert found == []

@@ -1,0 +1,111 @@
+"""The portal may be down: who is signed in stays signed in, on every site, also across a site's restart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Error
+
+from tests.stories.people import SITES, Person, Visitor
+from tests.stories.shell import Shell
+from tests.stories.topology import StoryTopology
+
+
+@pytest.fixture
+def kill_portal(topology: StoryTopology) -> Iterator[Callable[[], None]]:
+    """-9 for the portal; it is back after the story."""
+    yield topology.parts["portal"].kill
+    if not topology.parts["portal"].is_running():
+        topology.restart("portal")
+
+
+def test_people_stay_signed_in_also_across_a_sites_restart(
+    visitor: Visitor, new_person: Callable[..., Person], kill_portal: Callable[[], None]
+) -> None:
+    mia = new_person("Mia")
+    visitor.sign_in(mia)
+
+    kill_portal()
+
+    for site in SITES:
+        assert visitor.is_signed_in(site)
+        visitor.topology.restart(site)
+        assert visitor.is_signed_in(site)
+        assert mia.name in visitor.text
+    visitor.open("site_a", "/notes/new/")
+    visitor.page.get_by_label("Title").fill("Written without the portal")
+    visitor.page.get_by_role("button", name="Save note").click()
+    visitor.page.wait_for_url(re.compile(r"/notes/\d+/$"))
+    assert visitor.topology.health("site_a") == 200
+
+
+def test_a_site_meets_somebody_for_the_first_time_without_portal_and_feed(
+    visitor: Visitor, new_person: Callable[..., Person], kill_portal: Callable[[], None]
+) -> None:
+    for name in ("sync_a", "sync_b"):
+        visitor.topology.parts[name].kill()
+    mia = new_person("Mia")
+    visitor.sign_in(mia)
+
+    kill_portal()
+
+    visitor.open("site_b", "/orders/")
+    assert visitor.path == "site_b/orders/"
+    assert mia.name in visitor.text
+
+
+def test_strangers_reach_public_pages_and_only_the_sign_in_is_missing(
+    visitor: Visitor, kill_portal: Callable[[], None]
+) -> None:
+    kill_portal()
+
+    for site in SITES:
+        assert visitor.open(site).status == 200
+    answer = visitor.topology.get("site_a", "/sso/login/?next=/notes/")
+    assert answer.status == 302
+    assert answer.headers["Location"].startswith(visitor.topology.urls["portal"] + "/sso/v1/enter?")
+    with pytest.raises(Error, match="ERR_CONNECTION_REFUSED"):
+        visitor.open("site_a", "/notes/")
+
+
+def test_who_signs_out_while_the_portal_is_down_is_signed_out(
+    visitor: Visitor, new_person: Callable[..., Person], kill_portal: Callable[[], None]
+) -> None:
+    visitor.sign_in(new_person())
+    cookies = visitor.page.context.cookies()
+    visitor.open("site_a")
+
+    kill_portal()
+    visitor.page.get_by_role("button", name="Sign out").click()
+    visitor.page.wait_for_url(re.compile("signed-out|chrome-error"))
+
+    assert not visitor.is_signed_in("site_a")
+    assert not visitor.is_signed_in("site_b")
+    visitor.topology.restart("portal")
+    visitor.page.context.add_cookies(cookies)
+    assert visitor.where() == set(), "Nothing in the portal brings the session back."
+
+
+def test_what_changed_while_a_site_could_not_ask_arrives_when_the_portal_is_back(
+    topology: StoryTopology,
+    new_person: Callable[..., Person],
+    kill_portal: Callable[[], None],
+    shell: Callable[[str], Shell],
+) -> None:
+    mia = new_person("Mia")
+    known = "User.objects.filter(sso_account__sub=sub, email=email).exists()"
+
+    kill_portal()
+    # An operator's command, on the portal's database; no server answers the sites.
+    shell("portal")(
+        'user = User.objects.get(pk=sub); user.email = "new@example.com"; user.save()', sub=mia.sub
+    )
+    topology.eventually(lambda: "cannot be read" in topology.parts["sync_a"].tail())
+    topology.restart("portal")
+
+    for site in SITES:
+        topology.eventually(
+            lambda site=site: shell(site)(known, sub=mia.sub, email="new@example.com"), seconds=40
+        )

@@ -1,0 +1,142 @@
+"""Unavailable is never absent: while Redis cannot answer nobody is signed out, and no cookie is touched."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.stories.people import EVERYWHERE, Person, Visitor
+from tests.stories.test_cart import cart, put_into_cart
+from tests.stories.topology import StoryTopology
+
+#: Pages that need the session.
+NEEDING = [
+    ("site_a", "/notes/"),
+    ("site_a", "/you/"),
+    ("site_b", "/orders/"),
+    ("site_b", "/cart/"),
+    ("portal", "/account/"),
+]
+#: Pages that never look at it.
+PUBLIC = [("site_a", "/about/"), ("site_b", "/about/"), ("site_b", "/api/products/")]
+
+
+@pytest.mark.parametrize("harm", ["kill", "pause"])
+def test_pages_that_need_the_session_are_503_soon_and_touch_no_cookie(
+    visitor: Visitor, new_person: Callable[..., Person], harm: str
+) -> None:
+    topology = visitor.topology
+    visitor.sign_in(new_person())
+    visitor.where()
+    cookies = {part: visitor.cookies_for(part) for part in EVERYWHERE}
+
+    getattr(topology.parts["redis"], harm)()
+    answers = {place: topology.get(*place, cookies=cookies[place[0]]) for place in NEEDING}
+
+    for place, answer in answers.items():
+        assert answer.status == 503, place
+        assert int(answer.headers["Retry-After"]) > 0, place
+        assert "Set-Cookie" not in answer.headers, place
+        assert answer.seconds < 1.5, f"{place} took {answer.seconds:.2f} s"
+        assert "no-store" in answer.headers["Cache-Control"], place
+
+
+@pytest.mark.parametrize("harm", ["kill", "pause"])
+def test_pages_that_never_look_at_the_session_work(
+    visitor: Visitor, new_person: Callable[..., Person], harm: str
+) -> None:
+    topology = visitor.topology
+    visitor.sign_in(new_person())
+    cookies = {part: visitor.cookies_for(part) for part in EVERYWHERE}
+
+    getattr(topology.parts["redis"], harm)()
+    answers = {place: topology.get(*place, cookies=cookies[place[0]]) for place in PUBLIC}
+
+    assert {place: answer.status for place, answer in answers.items()} == dict.fromkeys(PUBLIC, 200)
+    assert all(answer.seconds < 0.5 for answer in answers.values())
+
+
+@pytest.mark.parametrize("harm", ["kill", "pause"])
+def test_programs_are_told_in_json(visitor: Visitor, new_person: Callable[..., Person], harm: str) -> None:
+    topology = visitor.topology
+    visitor.sign_in(new_person())
+    cookies = visitor.cookies_for("site_b")
+
+    getattr(topology.parts["redis"], harm)()
+    answers = [
+        topology.get("site_b", path, cookies=cookies, headers={"Accept": "application/json"})
+        for path in ("/api/me/", "/api/cart/", "/orders/")
+    ]
+
+    for answer in answers:
+        assert answer.status == 503
+        assert json.loads(answer.body)["error"] == "unavailable"
+        assert answer.seconds < 1.5
+
+
+def test_nobody_is_signed_out_when_redis_was_killed_and_comes_back(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    visitor.sign_in(new_person())
+    chosen = put_into_cart(visitor, 2)
+    visitor.where()
+    before = visitor.page.context.cookies()
+
+    visitor.topology.parts["redis"].kill()
+    response = visitor.open("site_a", "/notes/")
+    shown = visitor.text
+    visitor.open("site_b", "/orders/")
+    visitor.topology.restart("redis")
+
+    assert response.status == 503
+    assert "signed in" in shown, "The page says that this is no sign-out."
+    assert visitor.page.context.cookies() == before
+    assert visitor.where() == set(EVERYWHERE)
+    assert cart(visitor, visitor.cookies_for("site_b")) == dict.fromkeys(chosen, 1)
+
+
+def test_a_form_sent_meanwhile_is_not_half_done_and_can_be_sent_again(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    visitor.sign_in(new_person())
+    visitor.open("site_a", "/notes/new/")
+    visitor.page.get_by_label("Title").fill("Sent twice")
+
+    visitor.topology.parts["redis"].pause()
+    with visitor.page.expect_navigation() as navigation:
+        visitor.page.get_by_role("button", name="Save note").click()
+    visitor.topology.parts["redis"].resume()
+    visitor.page.reload()  # which sends the form again
+    assert re.fullmatch(r"site_a/notes/\d+/", visitor.path)
+    visitor.open("site_a", "/notes/")
+
+    assert navigation.value.status == 503
+    assert visitor.text.count("Sent twice") == 1
+
+
+def test_nobody_is_told_to_be_signed_out_when_they_are_not(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    visitor.sign_in(new_person())
+
+    for part in ("site_a", "site_b"):
+        visitor.open(part)
+        visitor.topology.parts["redis"].pause()
+        with visitor.page.expect_navigation() as navigation:
+            visitor.page.get_by_role("button", name="Sign out").click()
+        visitor.topology.parts["redis"].resume()
+        assert navigation.value.status == 503
+
+    assert visitor.where() == set(EVERYWHERE)
+
+
+def test_the_health_page_says_so(topology: StoryTopology) -> None:
+    topology.parts["redis"].kill()
+
+    answers = {part: topology.get(part, "/sso/health/") for part in EVERYWHERE}
+
+    assert {part: answer.status for part, answer in answers.items()} == dict.fromkeys(EVERYWHERE, 503)
+    assert all(json.loads(answer.body)["redis"] != "ok" for answer in answers.values())

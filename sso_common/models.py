@@ -73,7 +73,8 @@ class FeedCursor(models.Model):
     @classmethod
     def load(cls) -> FeedCursor:
         """The row, for reading; a new one where nothing has been synced yet."""
-        return cls._default_manager.filter(pk=cls.ROW).first() or cls()
+        rows = cls._default_manager.using(router.db_for_write(cls))
+        return rows.filter(pk=cls.ROW).first() or cls()
 
     @classmethod
     def lock(cls) -> FeedCursor:

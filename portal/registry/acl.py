@@ -10,11 +10,11 @@ import hashlib
 import logging
 from typing import Any
 
-from redis.cluster import RedisCluster
 from redis.exceptions import ResponseError
 
 from portal import keys
 from sso_common import conf, store
+from sso_common.cluster import ClusterClient
 
 from .models import Site
 
@@ -74,7 +74,7 @@ def grant(site: Site) -> None:
     """Create a site's Redis user, or set it to exactly what it should be. Raises ``StoreUnavailable``."""
     passwords = [each.redis_password for each in _keys_of(site)]
     with store.answering():
-        cluster = isinstance(store.client(), RedisCluster)
+        cluster = isinstance(store.client(), ClusterClient)
         name = user_name(site.name)
         try:
             _everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster))
@@ -88,6 +88,13 @@ def revoke(site: str) -> None:
     with store.answering():
         _everywhere("ACL DELUSER", user_name(site))
         _save()
+
+
+def disconnect(site: str) -> None:
+    """Close a site's connections, which outlive the password that opened them; the site connects
+    again by itself. Raises ``StoreUnavailable``."""
+    with store.answering():
+        _everywhere("CLIENT KILL USER", user_name(site))
 
 
 def grant_all() -> int:
@@ -105,10 +112,13 @@ def _keys_of(site: Site) -> list[keys.SiteKeys]:
 
 
 def _everywhere(*command: str) -> None:
-    """Every node of a cluster keeps its own list of users."""
+    """Every node of a cluster keeps its own list of users, the replicas as well."""
     client: Any = store.client()
-    options = {"target_nodes": RedisCluster.ALL_NODES} if isinstance(client, RedisCluster) else {}
-    client.execute_command(*command, **options)
+    if isinstance(client, ClusterClient):
+        client.refresh()  # a node may have joined since this process started
+        client.execute_command(*command, target_nodes=ClusterClient.ALL_NODES)
+    else:
+        client.execute_command(*command)
 
 
 def _save() -> None:

@@ -140,6 +140,7 @@ def finish_rotation(site: Site) -> None:
         site.previous_generation = None
         site.save(update_fields=["previous_generation"])
         acl.grant(site)
+        acl.disconnect(site.name)
 
 
 def remove(site: Site) -> None:

@@ -215,6 +215,18 @@ def test_attack_a_site_runs_a_command_that_is_none_of_its_business(site: Site, c
         connect("site_a").execute_command(*command.split())
 
 
+def test_a_connection_that_the_old_password_opened_ends_with_the_rotation(site: Site) -> None:
+    stolen = connect("site_a")
+    stolen.ping()
+    services.begin_rotation(site)
+    assert stolen.ping()
+
+    services.finish_rotation(site)
+
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        stolen.ping()
+
+
 def test_while_a_site_rotates_both_passwords_open_and_afterwards_only_the_new_one(site: Site) -> None:
     services.begin_rotation(site)
     assert connect("site_a", 0).ping()

@@ -148,7 +148,7 @@ def verify_record(record: bytes, public_keys: PublicKeys) -> Identity:
         raise BadSignature(kid) from error
     try:
         return _parse_claims(json.loads(base64_decode(parts[2])))
-    except (BadData, ValueError, TypeError, KeyError, SSOError) as error:
+    except (BadData, ValueError, TypeError, KeyError, AttributeError, RecursionError, SSOError) as error:
         raise MalformedRecord(str(error)) from error
 
 

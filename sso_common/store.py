@@ -19,12 +19,10 @@ import redis
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django_redis import get_redis_connection
-from redis.backoff import NoBackoff
-from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.retry import Retry
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from . import conf
+from . import cluster, conf
 from .exceptions import StoreUnavailable
 
 #: Marks a hash that exists and holds nothing else: Redis has no empty hash. No session key may
@@ -76,7 +74,7 @@ def client() -> redis.Redis:
     """
     dsn = conf.dsn()
     if dsn.is_cluster:
-        return cast(redis.Redis, _cluster(dsn.redis_login_url))
+        return cast(redis.Redis, cluster.shared_client(dsn.redis_login_url))
     return cast(redis.Redis, get_redis_connection(conf.CACHE_ALIAS))
 
 
@@ -86,15 +84,37 @@ def _forget_client(*, setting: str, **kwargs: Any) -> None:
         client.cache_clear()
 
 
-@functools.lru_cache(maxsize=4)
-def _cluster(url: str) -> RedisCluster:
-    return RedisCluster.from_url(
-        url,
-        socket_connect_timeout=conf.CONNECT_TIMEOUT,
-        socket_timeout=conf.READ_TIMEOUT,
-        read_from_replicas=False,
-        retry=Retry(NoBackoff(), 1),
-    )
+class Outage:
+    """Remembers for a moment that Redis let a request wait in vain.
+
+    Each request that waits holds a worker's thread. When every thread waits, pages that need no
+    session wait, too; so after a time-out all but one request a ``PAUSE`` are refused at once. A
+    refused connection costs no time and is not remembered.
+    """
+
+    #: Seconds.
+    PAUSE: Final = 1.0
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def check(self) -> None:
+        """Return if it is worth asking, else raise ``StoreUnavailable``."""
+        if self._until and time.monotonic() < self._until:
+            raise StoreUnavailable("recent time-out")
+        if self._until:
+            self.begin()  # whoever comes while this one tries is refused
+
+    def begin(self) -> None:
+        """Redis let somebody wait in vain."""
+        self._until = time.monotonic() + self.PAUSE
+
+    def end(self) -> None:
+        """Redis has answered."""
+        self._until = 0.0
+
+
+outage: Final = Outage()
 
 
 class answering:  # noqa: N801  used like contextlib.suppress
@@ -105,12 +125,27 @@ class answering:  # noqa: N801  used like contextlib.suppress
     """
 
     def __enter__(self) -> None:
-        pass
+        outage.check()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, RedisTimeoutError):
+            outage.begin()
+        elif error is None:
+            outage.end()
+        if isinstance(error, ReadOnlyError):
+            _forget_connections()
         if isinstance(error, (RedisError, OSError)):
             # The class alone: a message may quote a command's arguments.
             raise StoreUnavailable(type(error).__name__) from error
+
+
+def _forget_connections() -> None:
+    """What was the primary is a replica now. Connections to it would stay open and be read from for
+    ever; new ones go to whoever has its address now."""
+    with contextlib.suppress(RedisError, OSError):
+        asked: Any = client()
+        if isinstance(asked, redis.Redis):  # a cluster's nodes say MOVED instead
+            asked.connection_pool.disconnect(inuse_connections=False)
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -151,7 +186,8 @@ def read_session(sid: str, session_key: str | None = None) -> StoredSession:
 def _ask(commands: list[tuple[str, str]]) -> list[Any]:
     """Send commands of one key each at once, and read the answers."""
     with answering():
-        answers = _ask_cluster(commands) if conf.dsn().is_cluster else _ask_server(commands)
+        asked: Any = client()
+        answers = asked.ask(commands) if isinstance(asked, cluster.ClusterClient) else _ask_server(commands)
         for answer in answers:
             if isinstance(answer, ResponseError):
                 raise answer
@@ -192,13 +228,6 @@ def _answer(connection: Any) -> Any:
         return connection.read_response()
     except ResponseError as refusal:
         return refusal
-
-
-def _ask_cluster(commands: list[tuple[str, str]]) -> list[Any]:
-    pipeline: Any = client().pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    return cast(list[Any], pipeline.execute())
 
 
 def _mapping(answer: Any) -> dict[bytes, bytes]:
@@ -447,12 +476,14 @@ def _streams(answer: Any) -> Iterable[tuple[bytes, list[tuple[bytes, dict[bytes,
 
 @contextlib.contextmanager
 def _patient_client(dsn: conf.Dsn, timeout_ms: int) -> Iterator[redis.Redis]:
-    options: dict[str, Any] = {
-        "socket_connect_timeout": conf.CONNECT_TIMEOUT,
-        "socket_timeout": timeout_ms / 1000 + conf.READ_TIMEOUT,
-    }
-    factory: Any = RedisCluster if dsn.is_cluster else redis.Redis
-    connection = factory.from_url(dsn.redis_login_url, **options)
+    timeout = timeout_ms / 1000 + conf.READ_TIMEOUT
+    connection: Any
+    if dsn.is_cluster:
+        connection = cluster.connect(dsn.redis_login_url, timeout)
+    else:
+        connection = redis.Redis.from_url(
+            dsn.redis_login_url, socket_connect_timeout=conf.CONNECT_TIMEOUT, socket_timeout=timeout
+        )
     try:
         yield connection
     finally:

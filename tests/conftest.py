@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sso_common import store
 from tests.servers import ValkeyServer, postgres_server
 from tests.servers import valkey_server as start_valkey
 
@@ -30,6 +31,7 @@ def valkey_server() -> Iterator[ValkeyServer]:
 def valkey(valkey_server: ValkeyServer) -> Iterator[ValkeyServer]:
     valkey_server.ensure_running()
     valkey_server.clear()
+    store.outage.end()  # what an earlier test did to it is forgotten
     yield valkey_server
     valkey_server.ensure_running()
 

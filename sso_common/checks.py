@@ -369,8 +369,6 @@ def check_csrf(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
 def check_cache(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """``CACHES["sso"]`` is django-redis, at the address of the DSN, with limits to its patience."""
     dsn = _dsn()
-    if dsn is not None and dsn.is_cluster:
-        return []  # the store makes its own client
     write = f"Write in the settings, below `{IMPORT}`: {LINES['cache']}"
     entry = settings.CACHES.get(conf.CACHE_ALIAS)
     if entry is None:

@@ -380,7 +380,8 @@ def _role(replication: Mapping[str, Any], server: Mapping[str, Any], at: str) ->
             _("This is a replica%s: it refuses writes, and may not know yet that a session has ended.") % at,
             _("At the portal, set SSO_SITE_REDIS_URL to the primary's address, then set SSO_DSN anew."),
         )
-    if server.get("redis_mode") == "cluster" and not conf.dsn().is_cluster:
+    mode = server.get("redis_mode") or server.get("server_mode")  # Redis; Valkey since 8
+    if mode == "cluster" and not conf.dsn().is_cluster:
         return failure(
             check,
             _("This is a node of a cluster%s, and SSO_DSN takes it for a single server.") % at,
@@ -463,7 +464,8 @@ def _user() -> Finding:
     check, wanted = "redis.user", conf.dsn().redis_user
     try:
         client: Any = store.client()
-        answer = client.execute_command("ACL WHOAMI")
+        where = {"target_nodes": RedisCluster.RANDOM} if isinstance(client, RedisCluster) else {}
+        answer = client.execute_command("ACL WHOAMI", **where)
     except NoPermissionError:
         return warning(
             check,

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from redis.cluster import RedisCluster
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from . import conf, store
@@ -33,7 +34,9 @@ def missing_rights() -> list[str]:
 
 def excessive_rights() -> list[str]:
     """What no site may do and this one's user may. Raises as ``missing_rights``."""
-    return list(dict.fromkeys(what for what, command in _forbidden() if _is_allowed(_command(*command))))
+    found = [what for what, command in _forbidden() if _is_allowed(_command(*command))]
+    found += [what for what, command in _ADMINISTRATION if _is_allowed(_command(*command, is_keyless=True))]
+    return list(dict.fromkeys(found))
 
 
 def _needed() -> Iterator[tuple[str, Callable[[], object]]]:
@@ -87,24 +90,32 @@ def _forbidden() -> Iterator[tuple[str, tuple[str | int, ...]]]:
     events = store.events_key(dsn.namespace)
     yield "delete events", ("XDEL", events, "0-1")
     yield "delete events", _script(events)
-    # FLUSHALL, KEYS and their like are never tried: these stand for the categories that they are in.
-    yield "list keys (SCAN)", ("SCAN", 0, "COUNT", 1)
-    yield "count keys (DBSIZE)", ("DBSIZE",)
-    yield "see the configuration (CONFIG)", ("CONFIG GET", "maxmemory")
-    yield "see the Redis users (ACL)", ("ACL USERS",)
-    yield "see what others asked (SLOWLOG)", ("SLOWLOG LEN",)
-    yield "see functions (FUNCTION)", ("FUNCTION LIST", "LIBRARYNAME", secrets.token_hex(8))
-    yield "publish messages (PUBLISH)", ("PUBLISH", secrets.token_hex(8), "")
+
+
+#: Commands without a key. FLUSHALL, KEYS and their like are never tried: these stand for the categories
+#: that those are in.
+_ADMINISTRATION: Final[tuple[tuple[str, tuple[str | int, ...]], ...]] = (
+    ("list keys (SCAN)", ("SCAN", 0, "COUNT", 1)),
+    ("count keys (DBSIZE)", ("DBSIZE",)),
+    ("see the configuration (CONFIG)", ("CONFIG GET", "maxmemory")),
+    ("see the Redis users (ACL)", ("ACL USERS",)),
+    ("see what others asked (SLOWLOG)", ("SLOWLOG LEN",)),
+    ("see functions (FUNCTION)", ("FUNCTION LIST", "LIBRARYNAME", "no-such-library")),
+    ("publish messages (PUBLISH)", ("PUBLISH", "no-such-channel", "")),
+)
 
 
 def _script(key: str) -> tuple[str | int, ...]:
     return ("EVAL", "return 0", 1, key)
 
 
-def _command(*arguments: str | int) -> Callable[[], object]:
+def _command(*arguments: str | int, is_keyless: bool = False) -> Callable[[], object]:
     def attempt() -> object:
         client: Any = store.client()
-        return client.execute_command(*arguments)
+        # Without a key, a cluster's client has to be told whom to ask.
+        anywhere = is_keyless and isinstance(client, RedisCluster)
+        options = {"target_nodes": RedisCluster.RANDOM} if anywhere else {}
+        return client.execute_command(*arguments, **options)
 
     return attempt
 

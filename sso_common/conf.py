@@ -81,12 +81,13 @@ class Dsn:
 
     @property
     def redis_login_url(self) -> str:
-        """The Redis address with credentials, in a scheme that redis-py knows."""
+        """The Redis address with credentials, in a scheme that redis-py knows. What it says after
+        a question mark (``protocol=2``, ``ssl_ca_certs=…``) are options of redis-py."""
         parts = urlsplit(self.redis_url)
         netloc = parts.netloc
         if "@" not in netloc:
             netloc = f"{self.redis_user}:{self.site_keys[0].redis_password}@{netloc}"
-        return urlunsplit((parts.scheme.removesuffix("-cluster"), netloc, parts.path, "", ""))
+        return urlunsplit((parts.scheme.removesuffix("-cluster"), netloc, parts.path, parts.query, ""))
 
     def __str__(self) -> str:
         """The line that ``parse_dsn`` reads. It holds the site's secret: never log it."""
@@ -168,12 +169,20 @@ def _parse_domain(text: str) -> str:
 def _parse_redis_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        valid = parts.scheme in _REDIS_SCHEMES and bool(parts.hostname) and parts.port != 0
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        valid = parts.scheme in _REDIS_SCHEMES and all(map(_is_host, hosts))
     except ValueError:
         valid = False
     if not valid:
         raise InvalidDsn(f"{DSN_VARIABLE}: redis= is not a redis:// or rediss:// address.")
+    if len(hosts) > 1 and not parts.scheme.endswith("-cluster"):
+        raise InvalidDsn(f"{DSN_VARIABLE}: redis= names several nodes, so it must be redis-cluster://.")
     return text
+
+
+def _is_host(text: str) -> bool:
+    parts = urlsplit(f"//{text}")
+    return bool(parts.hostname) and parts.port != 0
 
 
 def _parse_public_key(text: str) -> tuple[str, bytes]:
@@ -215,17 +224,19 @@ def cache(dsn: str | None = None) -> dict[str, Any]:
     from redis.retry import Retry
 
     text = os.environ.get(DSN_VARIABLE, "") if dsn is None else dsn
-    location = parse_dsn(text).redis_login_url if text else "redis://127.0.0.1:1/0"
-    return {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": location,
-        "OPTIONS": {
-            "SOCKET_CONNECT_TIMEOUT": CONNECT_TIMEOUT,
-            "SOCKET_TIMEOUT": READ_TIMEOUT,
-            # redis-py's own default waits up to ten seconds between three retries.
-            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 1)},
-        },
+    parsed = parse_dsn(text) if text else None
+    options: dict[str, Any] = {
+        "SOCKET_CONNECT_TIMEOUT": CONNECT_TIMEOUT,
+        "SOCKET_TIMEOUT": READ_TIMEOUT,
+        # redis-py's own default waits up to ten seconds between three retries.
+        "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 1)},
     }
+    location: str | list[str] = parsed.redis_login_url if parsed is not None else "redis://127.0.0.1:1/0"
+    if parsed is not None and parsed.is_cluster:
+        options["CONNECTION_FACTORY"] = "sso_common.cluster.ConnectionFactory"
+        # A list, or django-redis would take commas for those between a primary and its replicas.
+        location = [parsed.redis_login_url]
+    return {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location, "OPTIONS": options}
 
 
 # --- read live -------------------------------------------------------------------------------

@@ -19,10 +19,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import redis
+from redis.cluster import key_slot
 
 from demo.parts import Part, Watchdog
 from demo.topology import free_port
@@ -38,15 +39,17 @@ VALKEY_URL = f"redis://default:{VALKEY_PASSWORD}@127.0.0.1:{VALKEY_PORT}/0"
 class ValkeyServer:
     """A real Valkey with the shipped configuration. ``admin`` may do everything."""
 
-    port = VALKEY_PORT
-    url = VALKEY_URL
     admin: redis.Redis
 
-    def __init__(self, folder: Path, watchdog: Watchdog) -> None:
+    def __init__(
+        self, folder: Path, watchdog: Watchdog, port: int = VALKEY_PORT, options: Sequence[str] = ()
+    ) -> None:
+        self.port = port
+        self.url = f"redis://default:{VALKEY_PASSWORD}@127.0.0.1:{port}/0"
         password = hashlib.sha256(VALKEY_PASSWORD.encode()).hexdigest()
-        command = prepare(folder / "valkey", self.port, f"user default on #{password} ~* &* +@all\n")
+        command = prepare(folder / "valkey", port, f"user default on #{password} ~* &* +@all\n")
         command[0] = os.environ.get("SSO_TEST_REDIS") or command[0]
-        self._part = Part("valkey", command, os.environ, folder / "valkey.log", watchdog)
+        self._part = Part("valkey", [*command, *options], os.environ, folder / "valkey.log", watchdog)
 
     def start(self) -> None:
         """Start it, with the data it had; return when it answers."""
@@ -69,6 +72,10 @@ class ValkeyServer:
         """Kill it (-9) and start it with the data it had."""
         self.kill()
         self.start()
+
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._part.is_running()
 
     def ensure_running(self) -> None:
         """Undo whatever a test has done to the process."""
@@ -100,6 +107,149 @@ def valkey_server() -> Iterator[ValkeyServer]:
             yield server
         finally:
             server.stop()
+            watchdog.close()
+
+
+SLOTS = 16384
+
+
+class ValkeyCluster:
+    """A real cluster: three primaries with a third of the slots each, and a replica of the first.
+
+    A failover changes who is what; ``primary_of`` always knows.
+    """
+
+    def __init__(self, folder: Path, watchdog: Watchdog) -> None:
+        self.nodes: list[ValkeyServer] = []
+        for number in range(4):
+            home = folder / str(number)
+            home.mkdir()
+            options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+            options += ["--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"]
+            options += ["--masterauth", VALKEY_PASSWORD]
+            self.nodes.append(ValkeyServer(home, watchdog, free_port(), options))
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        #: The operator's address.
+        self.url = f"redis-cluster://default:{VALKEY_PASSWORD}@{hosts}"
+
+    def start(self) -> None:
+        """Start the nodes, make a cluster of them, and return when all of them agree."""
+        for node in self.nodes:
+            node.start()
+        first, *others = self.nodes
+        for number, node in enumerate(self.nodes[:3]):
+            start, end = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
+            node.admin.execute_command("CLUSTER ADDSLOTSRANGE", start, end)
+        for number, node in enumerate(self.nodes, start=1):
+            node.admin.execute_command("CLUSTER SET-CONFIG-EPOCH", number)
+        for node in others:
+            bus = node.admin.config_get("cluster-port")["cluster-port"]
+            first.admin.execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus)
+        until(lambda: all(_cluster_info(node)["cluster_known_nodes"] == "4" for node in self.nodes))
+        identifier = first.admin.execute_command("CLUSTER MYID")
+        until(lambda: _is_replica_of(self.nodes[3], str(identifier)))
+        self.wait_until_well()
+
+    def wait_until_well(self) -> None:
+        """Return when every slot is served, every node knows it, and the replica is up to date."""
+        until(lambda: all(_cluster_info(node)["cluster_state"] == "ok" for node in self.nodes))
+        until(lambda: len(self.primaries()) == 3 and all(map(_is_synchronised, self.replicas())))
+        # The nodes hear of each other's recovery one after the other.
+        until(lambda: not any(map(_misses_somebody, self.nodes)))
+
+    def primaries(self) -> list[ValkeyServer]:
+        """The nodes that hold slots now."""
+        return [node for node in self.nodes if node.is_running() and _role(node) == "master"]
+
+    def replicas(self) -> list[ValkeyServer]:
+        """The others."""
+        return [node for node in self.nodes if node.is_running() and _role(node) != "master"]
+
+    def replicated(self) -> ValkeyServer:
+        """The primary that has a replica."""
+        port = self.replicas()[0].admin.info("replication")["master_port"]
+        return next(node for node in self.nodes if node.port == port)
+
+    def lonely(self) -> list[ValkeyServer]:
+        """The primaries that have none."""
+        return [node for node in self.primaries() if node is not self.replicated()]
+
+    def primary_of(self, key: str) -> ValkeyServer:
+        """The node that holds a key now."""
+        slot = key_slot(key.encode())
+        for node in self.primaries():
+            for first, last, holder, *_ in node.admin.execute_command("CLUSTER SLOTS"):
+                if first <= slot <= last:
+                    return next(each for each in self.nodes if each.port == holder[1])
+        raise AssertionError("nobody holds the slot")
+
+    def ensure_running(self) -> None:
+        """Undo whatever a test has done to the processes."""
+        for node in self.nodes:
+            node.ensure_running()
+        self.wait_until_well()
+
+    def clear(self) -> None:
+        """No keys, no scripts, no users but the operator."""
+        for node in self.nodes:
+            if users := [str(name) for name in node.admin.acl_users() if name != "default"]:
+                node.admin.acl_deluser(*users)
+        for node in self.primaries():
+            node.admin.flushall()
+            node.admin.script_flush()
+
+    def stop(self) -> None:
+        """End all nodes."""
+        for node in self.nodes:
+            node.kill()
+
+
+def until(is_done: Callable[[], bool], seconds: float = 20) -> None:
+    """Return when something is so. Errors of Redis on the way mean that it is not yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(redis.RedisError):
+            if is_done():
+                return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s")
+        time.sleep(0.02)
+
+
+def _cluster_info(node: ValkeyServer) -> dict[str, str]:
+    answer = node.admin.execute_command("CLUSTER INFO")
+    # redis-py makes a mapping of it, in some versions.
+    return answer if isinstance(answer, dict) else dict(line.split(":") for line in answer.split())
+
+
+def _misses_somebody(node: ValkeyServer) -> bool:
+    return "fail" in str(node.admin.execute_command("CLUSTER NODES"))
+
+
+def _role(node: ValkeyServer) -> str:
+    return str(node.admin.execute_command("ROLE")[0])
+
+
+def _is_replica_of(node: ValkeyServer, identifier: str) -> bool:
+    # Refused until the node has heard of the other.
+    return bool(node.admin.execute_command("CLUSTER REPLICATE", identifier))
+
+
+def _is_synchronised(node: ValkeyServer) -> bool:
+    return bool(node.admin.info("replication")["master_link_status"] == "up")
+
+
+@contextlib.contextmanager
+def valkey_cluster() -> Iterator[ValkeyCluster]:
+    """A started cluster, stopped afterwards."""
+    watchdog = Watchdog()
+    with tempfile.TemporaryDirectory(prefix="sso-cluster-") as folder:
+        cluster = ValkeyCluster(Path(folder), watchdog)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
             watchdog.close()
 
 

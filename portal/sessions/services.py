@@ -24,6 +24,7 @@ from django.utils import timezone
 from portal import audit
 from portal.accounts import versions
 from portal.keys import PORTAL, public_keys
+from portal.registry import acl
 from portal.registry import services as registry
 from portal.registry.models import Site
 from sso_common.exceptions import StoreUnavailable, Untrusted
@@ -265,10 +266,20 @@ def _follow_sign_outs() -> None:
 def _follow_servers() -> None:
     runs = store.server_runs()
     if _progress("server", "") != runs:
+        _restore_users()
         reap()
         # Another server counts its events anew.
         _set_progress("events", "0-0")
         _set_progress("server", runs)
+
+
+def _restore_users() -> None:
+    """A server may have come back, or joined, without the Redis users of the sites."""
+    try:
+        acl.grant_all()
+    except StoreUnavailable as error:
+        # Where somebody else manages them, the portal's own user may not.
+        logger.warning("The sites' Redis users were not set: %s", error)
 
 
 def _follow_users() -> None:

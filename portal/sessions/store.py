@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sso_common import conf, store
+from sso_common.cluster import ClusterClient
 
 # Replaces a record only while it is the one that was read: neither a session that has ended meanwhile
 # nor a newer record is ever overwritten.
@@ -42,6 +43,7 @@ def write_record(sub: uuid.UUID, sid: str, record: bytes, idle: int, exp: int) -
         pipeline.zadd(index, {sid: exp})
         pipeline.expireat(index, exp, nx=True)
         pipeline.expireat(index, exp, gt=True)
+        pipeline.execute()  # in a cluster, another node's matter
         pipeline.set(store.identity_key(namespace, sid), record, ex=idle, nx=True)
         _add_event(pipeline, "signed_in", sid=sid, sub=str(sub))
         pipeline.execute()
@@ -134,10 +136,14 @@ def read_ended(last_id: str, count: int = 1000) -> tuple[list[Ended], str]:
 
 
 def server_runs() -> str:
-    """Changes whenever Redis was restarted or another node took over."""
+    """Changes whenever Redis was restarted, another node took over, or one joined or came back."""
     with store.answering():
-        info: Any = store.client().info("server")
-    nodes = [info] if "run_id" in info else list(info.values())
+        client: Any = store.client()
+        if isinstance(client, ClusterClient):
+            client.refresh()  # or a node that has gone would be asked for ever
+            nodes = client.info("server", target_nodes=ClusterClient.ALL_NODES).values()
+        else:
+            nodes = [client.info("server")]
     return ",".join(sorted(str(node["run_id"]) for node in nodes))
 
 

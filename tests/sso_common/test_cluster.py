@@ -1,0 +1,369 @@
+"""A cluster behaves as one server does, and a node's trouble stays its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.sessions.backends.base import UpdateError
+from django.core.cache import caches
+from django.test import Client, override_settings
+from redis.cluster import key_slot
+
+from sso_common import cluster, conf, store, testing
+from sso_common.exceptions import StoreUnavailable
+from sso_common.sessions import SessionStore
+from sso_common.tokens import SessionToken, mint_token
+from tests.servers import VALKEY_PASSWORD, ValkeyCluster, ValkeyServer, until, valkey_cluster
+
+from .tools import (
+    Anonymous,
+    SignedIn,
+    anonymous_name,
+    counted_commands,
+    counted_trips,
+    end,
+    events,
+    has_identity,
+    issue,
+    record_name,
+    site_name,
+    token_of,
+)
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[ValkeyCluster]:
+    with valkey_cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+def servers(started: ValkeyCluster) -> Iterator[ValkeyCluster]:
+    """The cluster, running and empty; this site is at it."""
+    started.clear()
+    text = testing.make_dsn("site_a", started.url)
+    with override_settings(SSO_DSN=text, CACHES={"sso": conf.cache(text)}):
+        yield started
+    started.ensure_running()
+
+
+@pytest.fixture(params=[Anonymous, SignedIn])
+def mode(request: pytest.FixtureRequest, servers: ValkeyCluster) -> Any:
+    return request.param()
+
+
+def token_on(servers: ValkeyCluster, node: ValkeyServer) -> SessionToken:
+    """Somebody whose session is on a node."""
+    while True:
+        token = issue()
+        if servers.primary_of(record_name(token)) is node:
+            return token
+
+
+def anonymous_on(servers: ValkeyCluster, node: ValkeyServer, **data: Any) -> SessionStore:
+    """A visitor whose anonymous session is on a node."""
+    while True:
+        session = SessionStore()
+        session.update(data)
+        session.save()
+        if servers.primary_of(anonymous_name(str(session.session_key))) is node:
+            return session
+
+
+def read(token: SessionToken) -> SessionStore:
+    """The next request of somebody who is signed in."""
+    session = SessionStore(token=token)
+    session.resolve()
+    return session
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long it takes until the store is known not to answer."""
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        action()
+    return time.monotonic() - began
+
+
+# --- as one server --------------------------------------------------------------------------------
+
+
+def test_a_session_is_saved_read_changed_and_flushed(mode: Any) -> None:
+    for number in range(12):  # on all nodes
+        session = mode.visitor()
+        session["number"], session["gone"] = number, True
+        session.save()
+
+        again = mode.again(session)
+        assert again["number"] == number
+        del again["gone"]
+        again.save()
+        assert dict(mode.again(session).items()) == {"number": number}
+
+        again.flush()
+        assert not mode.is_stored(session)
+        assert dict(mode.again(session).items()) == {}
+
+
+def test_requests_at_once_that_change_different_keys_both_survive(mode: Any) -> None:
+    session = mode.visitor()
+    session["first"] = 0
+    session.save()
+    one, other = mode.again(session), mode.again(session)
+    one["one"], other["other"] = 1, 2
+
+    one.save()
+    other.save()
+
+    assert dict(mode.again(session).items()) == {"first": 0, "one": 1, "other": 2}
+
+
+def test_save_does_not_resurrect_a_session_signed_out_elsewhere(servers: ValkeyCluster) -> None:
+    for node in servers.primaries():
+        token = token_on(servers, node)
+        session = read(token)
+        end(token)
+
+        session["cart"] = 1
+        with pytest.raises(UpdateError):
+            session.save()
+
+        assert not has_identity(token)
+        assert not store.client().exists(site_name(token))
+
+
+def test_an_anonymous_session_is_adopted_from_another_node(servers: ValkeyCluster) -> None:
+    first, second, _ = servers.primaries()
+    token = token_on(servers, first)
+    anonymous = anonymous_on(servers, second, cart=[1, 2])
+
+    session = SessionStore(anonymous.session_key, token=token)
+    assert session["cart"] == [1, 2]
+
+    assert session.is_cookie_stale
+    assert read(token)["cart"] == [1, 2]
+    assert not store.anonymous_exists(str(anonymous.session_key))
+
+
+def test_sign_out_ends_the_session_and_says_so(servers: ValkeyCluster) -> None:
+    for node in servers.primaries():
+        token = token_on(servers, node)
+        session = read(token)
+        session["cart"] = 1
+        session.save()
+
+        session.sign_out()
+
+        assert read(token).identity is None
+        assert not store.client().exists(site_name(token))
+        assert events("signed_out")[-1][b"sid"] == token.sid.encode()
+
+
+def test_touch_extends_a_session_and_never_shortens_it(servers: ValkeyCluster) -> None:
+    for node in servers.primaries():
+        token = token_on(servers, node)
+        session = read(token)
+        session["cart"] = 1
+        session.save()
+        client: Any = store.client()
+        client.pexpire(record_name(token), 5_000)
+
+        store.touch_session(token.sid, 60_000)
+        store.touch_session(token.sid, 1_000)
+
+        assert client.pttl(record_name(token)) > 50_000
+        assert client.pttl(site_name(token)) > 50_000
+
+
+def test_an_event_wakes_whoever_waits_for_one(servers: ValkeyCluster) -> None:
+    found: list[str | None] = []
+    waiting = threading.Thread(target=lambda: found.append(store.wait_for_user_event("0", 10_000)))
+    waiting.start()
+
+    until(lambda: any("xread" in str(node.admin.client_list()) for node in servers.nodes))
+    client: Any = store.client()
+    client.xadd(store.events_key(conf.namespace()), {"type": "first_seen"})
+    event = client.xadd(store.events_key(conf.namespace()), {"type": "user"})
+    waiting.join(5)
+
+    assert found == [event.decode()]
+    assert store.wait_for_user_event(event.decode(), 20) is None
+
+
+def test_a_signed_in_read_is_one_round_trip_to_one_node(servers: ValkeyCluster) -> None:
+    first, *others = servers.primaries()
+    token = token_on(servers, first)
+    read(token)
+
+    with (
+        counted_commands(others[0].admin) as second,
+        counted_commands(others[1].admin) as third,
+        counted_trips() as trips,
+    ):
+        assert read(token).identity is not None
+        sent = len(trips)
+
+    assert sent == 1
+    assert not {"get", "pttl", "hgetall"} & {*second, *third}
+
+
+def test_a_page_is_served_and_signed_out_of(servers: ValkeyCluster, db: None) -> None:
+    client = Client()
+    testing.sign_in(client, "anna")
+
+    assert client.get("/put/?colour=blue", secure=True).json() == {"colour": "blue"}
+    assert client.get("/user/", secure=True).content == b"anna"
+    client.get("/sign-out/", secure=True)
+
+    assert client.get("/user/", secure=True).content == b"nobody"
+    assert not has_identity(token_of(client))
+
+
+def test_the_cache_is_a_cache_like_any_other(servers: ValkeyCluster) -> None:
+    cache = caches["sso"]
+
+    for number in range(12):
+        assert cache.add(f"key {number}", number, 60)
+        assert not cache.add(f"key {number}", -1, 60)
+
+    assert [cache.get(f"key {number}") for number in range(12)] == list(range(12))
+    assert all(cache.delete(f"key {number}") for number in range(12))
+
+
+# --- slots that move ------------------------------------------------------------------------------
+
+
+def test_a_session_is_read_and_saved_while_its_slot_moves_to_another_node(servers: ValkeyCluster) -> None:
+    source, target, bystander = servers.primaries()
+    token = token_on(servers, source)
+    session = read(token)
+    session["before"] = 1
+    session.save()
+    slot = key_slot(record_name(token).encode())
+    names = {node: node.admin.execute_command("CLUSTER MYID") for node in (source, target)}
+
+    def move(key: str) -> None:
+        source.admin.execute_command(
+            "MIGRATE", "127.0.0.1", target.port, key, 0, 1000, "AUTH2", "default", VALKEY_PASSWORD
+        )
+
+    target.admin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", names[source])
+    source.admin.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", names[target])
+    assert read(token)["before"] == 1
+    move(record_name(token))
+    move(site_name(token))
+    moving = read(token)
+    moving["during"] = 2
+    moving.save()
+    for node in (target, source, bystander):
+        node.admin.execute_command("CLUSTER SETSLOT", slot, "NODE", names[target])
+    moved = read(token)
+    moved["after"] = 3
+    moved.save()
+
+    assert dict(read(token).items()) == {"before": 1, "during": 2, "after": 3}
+    with counted_trips() as trips:
+        read(token)
+    assert len(trips) == 1, "the move was learned"
+    # Back, for the other tests.
+    for node in (source, target, bystander):
+        node.admin.flushall()
+    for node in (source, target, bystander):
+        node.admin.execute_command("CLUSTER SETSLOT", slot, "NODE", names[source])
+
+
+# --- nodes in trouble -----------------------------------------------------------------------------
+
+
+def test_a_dead_node_takes_only_its_own_sessions_along_until_its_replica_takes_over(
+    servers: ValkeyCluster,
+) -> None:
+    first = servers.replicated()
+    second, _ = servers.lonely()
+    there, elsewhere = token_on(servers, first), token_on(servers, second)
+    session = read(there)
+    session["cart"] = 1
+    session.save()
+    until(lambda: first.admin.execute_command("WAIT", 1, 1000) == 1)
+
+    first.kill()
+
+    assert seconds(lambda: read(there)) < 1.5
+    assert read(elsewhere).identity is not None
+    # The replica is promoted after a second or two; nobody has to be told.
+    until(lambda: is_readable(there))
+    assert read(there)["cart"] == 1
+    with counted_trips() as trips:
+        read(there)
+    assert len(trips) == 1
+
+
+def is_readable(token: SessionToken) -> bool:
+    try:
+        return read(token).identity is not None
+    except StoreUnavailable:
+        return False
+
+
+def test_a_paused_node_keeps_nobody_waiting(servers: ValkeyCluster) -> None:
+    first, second = servers.lonely()
+    there, elsewhere = token_on(servers, first), token_on(servers, second)
+    anonymous = anonymous_on(servers, first, cart=1)
+    ready = read(there)
+    first.pause()
+
+    assert seconds(lambda: read(there)) < 1.5
+    assert seconds(lambda: SessionStore(anonymous.session_key).load()) < 1.5
+    assert seconds(lambda: store.end_session(there.sid, "anna")) < 1.5
+    assert seconds(lambda: store.touch_session(there.sid, 100_000)) < 1.5
+    ready["cart"] = 1
+    assert seconds(ready.save) < 1.5
+    began = time.monotonic()
+    assert read(elsewhere).identity is not None
+    assert time.monotonic() - began < 0.3
+
+
+def test_a_paused_cluster_keeps_nobody_waiting(servers: ValkeyCluster) -> None:
+    token = issue()
+    ready = read(token)
+    for node in servers.nodes:
+        node.pause()
+
+    assert seconds(lambda: read(token)) < 1.5
+    ready["cart"] = 1
+    assert seconds(ready.save) < 1.5
+
+
+def test_sessions_survive_the_restart_of_a_node(servers: ValkeyCluster) -> None:
+    node = servers.primaries()[1]
+    token = token_on(servers, node)
+    session = read(token)
+    session["cart"] = 1
+    session.save()
+
+    node.restart()
+    servers.wait_until_well()
+
+    assert read(token)["cart"] == 1
+
+
+def test_a_process_starts_while_the_first_address_of_the_dsn_is_dead(servers: ValkeyCluster) -> None:
+    token = token_on(servers, servers.primaries()[1])
+    _, _, hosts = servers.url.rpartition("@")
+    url = servers.url.replace("redis-cluster:", "redis:").replace(hosts, f"127.0.0.1:1,{hosts}")
+
+    client = cluster.connect(url, conf.READ_TIMEOUT)
+
+    assert client.get(record_name(token)) is not None
+    client.close()
+
+
+def test_a_cluster_that_is_not_there_is_unavailable_and_not_an_error(servers: ValkeyCluster) -> None:
+    text = testing.make_dsn("site_a", "redis-cluster://127.0.0.1:1,127.0.0.1:2")
+    with override_settings(SSO_DSN=text, CACHES={"sso": conf.cache(text)}):
+        assert seconds(store.ping) < 1.5
+        assert seconds(lambda: read(mint_token())) < 1.5

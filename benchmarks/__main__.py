@@ -1,0 +1,97 @@
+"""``python -m benchmarks``: all comparisons, as a table or as JSON.
+
+In: options. Out: figures on standard output, what is being measured on standard error. It starts a
+Valkey and both projects' servers on 127.0.0.1, and stops them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import Any
+
+from . import projects, stores
+from .pairs import Ratio
+from .world import World, world
+
+#: Name of a comparison's first word -> (unit, factor, what is to be reached).
+PAGE = ("pages/s", 1.0, "at least 1.0")
+LOAD = ("us", 1e6, "at most 1.15")
+SAVE = ("us", 1e6, "at most 1.0")
+AIMS = {"page": PAGE, "load": LOAD, "save": SAVE, "async": LOAD}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the turns: shows that it runs")
+    options = parser.parse_args()
+    pages, calls = (15, 50) if options.quick else (150, 500)
+    rows: dict[str, Ratio] = {}
+    with world() as made:
+        for interface in projects.INTERFACES:
+            _say(name := f"page, {interface}")
+            rows[name] = projects.measure(made, interface, pages)
+        _say("load and save")
+        rows.update(stores.measure(made, calls))
+        counts = {project: _counts(made, project) for project in projects.PROJECTS}
+        environment = _environment(made)
+    if options.json:
+        ratios = {name: dataclasses.asdict(ratio) for name, ratio in rows.items()}
+        print(json.dumps({"environment": environment, "ratios": ratios, "round_trips": counts}, indent=2))
+    else:
+        _print_table(environment, rows, counts)
+
+
+def _print_table(
+    environment: dict[str, Any], rows: dict[str, Ratio], counts: dict[str, dict[str, int]]
+) -> None:
+    print(", ".join(f"{name} {value}" for name, value in environment.items()), end="\n\n")
+    print(f"{'':32} {'ours':>8} {'stock':>8} {'':7} {'ratio':>6}  {'95 %':13}  {'quartiles':13}  aim")
+    for name, ratio in rows.items():
+        unit, factor, aim = AIMS[name.split(maxsplit=1)[0].rstrip(",")]
+        print(
+            f"{name:32} {ratio.ours * factor:8.1f} {ratio.stock * factor:8.1f} {unit:7} {ratio.median:6.3f}  "
+            f"{ratio.low:5.3f} - {ratio.high:5.3f}  "
+            f"{ratio.first_quartile:5.3f} - {ratio.third_quartile:5.3f}  {aim}"
+        )
+    print()
+    for project, count in counts.items():
+        print(f"one page of {project:5} asks Redis {count['redis']} time and the database {count['sql']} time")
+
+
+def _counts(made: World, project: str) -> dict[str, int]:
+    path, *_ = projects.INTERFACES["WSGI"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.counts", path, made.cookie(project)],
+        env=made.environment_of(project),
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def _environment(made: World) -> dict[str, Any]:
+    return {
+        "Python": platform.python_version(),
+        **{name: version(name) for name in ("django", "django-redis", "redis", "granian")},
+        "hiredis": version("hiredis") if importlib.util.find_spec("hiredis") else "none",
+        "server": made.server,
+        "cores": os.cpu_count(),
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+
+
+def _say(text: str) -> None:
+    print(f"measuring {text} ...", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

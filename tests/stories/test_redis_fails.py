@@ -109,6 +109,7 @@ def test_a_form_sent_meanwhile_is_not_half_done_and_can_be_sent_again(
     with visitor.page.expect_navigation() as navigation:
         visitor.page.get_by_role("button", name="Save note").click()
     visitor.topology.parts["redis"].resume()
+    visitor.topology.wait_until_ready()  # the page says: in a few seconds
     visitor.page.reload()  # which sends the form again
     assert re.fullmatch(r"site_a/notes/\d+/", visitor.path)
     visitor.open("site_a", "/notes/")
@@ -128,6 +129,7 @@ def test_nobody_is_told_to_be_signed_out_when_they_are_not(
         with visitor.page.expect_navigation() as navigation:
             visitor.page.get_by_role("button", name="Sign out").click()
         visitor.topology.parts["redis"].resume()
+        visitor.topology.wait_until_ready()
         assert navigation.value.status == 503
 
     assert visitor.where() == set(EVERYWHERE)

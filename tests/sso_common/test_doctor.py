@@ -425,6 +425,7 @@ def test_clocks_that_disagree(portal: Portal, skew: float, level: Level) -> None
         (["newerkey"], "has a key that this site does not know (newerkey)"),
         ([], f"a key that the portal has retired ({PUBLIC_KEY[0]})"),
     ],
+    ids=["one more", "another", "none"],  # the key is another in each process
 )
 def test_keys_that_differ(portal: Portal, kids: list[str], message: str) -> None:
     healthy = portal.status

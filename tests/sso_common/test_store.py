@@ -1,0 +1,380 @@
+"""What is said to Redis: names, one round trip, and scripts that never bring a session back."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+
+import pytest
+from itsdangerous.encoding import base64_decode
+from redis.crc import key_slot
+from redis.exceptions import ResponseError
+
+from sso_common import conf, store, testing
+from sso_common.exceptions import StoreUnavailable
+from sso_common.store import MARKER, Changes
+from sso_common.tokens import SessionToken, mint_token
+from tests.sso_common.tools import (
+    anonymous_name,
+    counted_commands,
+    counted_trips,
+    end,
+    events,
+    has_identity,
+    issue,
+    names_in_redis,
+    record_name,
+    site_name,
+)
+
+pytestmark = pytest.mark.usefixtures("valkey")
+
+KEY = "an-anonymous-session"
+HOUR = 3600
+
+
+@pytest.fixture
+def token(valkey) -> SessionToken:
+    return issue("anna")
+
+
+def _anonymous(**fields: bytes) -> None:
+    put = {MARKER: b"", **{name.encode(): value for name, value in fields.items()}}
+    assert store.save_anonymous(KEY, Changes(put), HOUR, create=True)
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+
+def test_all_of_a_session_is_on_one_node_of_a_cluster() -> None:
+    sid = mint_token().sid
+
+    names = [store.identity_key("sso", sid)] + [store.site_key("sso", sid, site) for site in ("a", "b")]
+
+    assert len({key_slot(name.encode()) for name in names}) == 1
+
+
+def test_names_are_those_that_the_acl_of_a_site_is_written_for() -> None:
+    assert store.identity_key("sso", "SID") == "sso:{SID}:identity"
+    assert store.site_key("sso", "SID", "site_a") == "sso:{SID}:site:site_a"
+    assert store.anonymous_key("sso", "site_a", "key") == (
+        "sso:anon:site_a:{" + hashlib.sha256(b"key").hexdigest() + "}"
+    )
+
+
+def test_a_dump_of_redis_opens_no_session(token: SessionToken) -> None:
+    _anonymous(cart=b"1")
+    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+
+    record = store.client().get(record_name(token))
+    dump = b" ".join([*names_in_redis(), record, base64_decode(record.split(b".")[2])])
+
+    assert token.sid.encode() in dump
+    assert KEY.encode() not in dump
+    assert token.secret.encode() not in dump
+
+
+@pytest.mark.parametrize("key", ["\ud800", "}{", "*", "\x00" * 8, "ü" * 100])
+def test_no_cookie_value_chooses_a_name(key: str) -> None:
+    name = store.anonymous_key("sso", "site_a", key)
+
+    assert name.startswith("sso:anon:site_a:{")
+    assert len(name) == len("sso:anon:site_a:{}") + 64
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def test_all_that_is_known_of_a_visitor_takes_one_round_trip(token: SessionToken) -> None:
+    _anonymous(cart=b"[1]")
+    store.save_site_session(token.sid, Changes({MARKER: b"", b"a": b"1"}))
+
+    with counted_trips() as trips:
+        stored = store.read_session(token.sid, KEY)
+
+    assert len(trips) == 1
+    assert stored.record == store.client().get(record_name(token))
+    assert 0 < stored.ttl <= 12 * HOUR * 1000
+    assert stored.fields == {MARKER: b"", b"a": b"1"}
+    assert stored.anonymous == {MARKER: b"", b"cart": b"[1]"}
+
+
+def test_what_is_not_there_is_empty_and_not_an_error() -> None:
+    stored = store.read_session(mint_token().sid, KEY)
+
+    assert (stored.record, stored.ttl, stored.fields, stored.anonymous) == (None, -2, {}, {})
+
+
+def test_a_refusal_in_the_middle_leaves_no_answer_for_the_next_visitor(token: SessionToken) -> None:
+    other = issue("bert")
+    store.client().set(site_name(token), "not a hash")
+
+    with pytest.raises(StoreUnavailable) as caught:
+        store.read_session(token.sid, KEY)
+
+    assert isinstance(caught.value.__cause__, ResponseError)
+    assert store.read_session(other.sid).record == store.client().get(record_name(other))
+
+
+def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
+    token: SessionToken, valkey
+) -> None:
+    """As by gevent's or gunicorn's time limits: an exception that is no ``Exception``."""
+    other = issue("bert")
+
+    class OutOfTime(BaseException):
+        pass
+
+    def ring(*_: object) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, ring)
+    valkey.pause()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(OutOfTime):
+            store.read_session(token.sid)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        valkey.resume()
+
+    for _ in range(3):
+        assert store.read_session(other.sid).record == store.client().get(record_name(other))
+
+
+def test_a_connection_that_the_server_has_closed_is_no_failure(token: SessionToken, valkey) -> None:
+    store.ping()
+    valkey.admin.client_kill_filter(_type="normal", skipme=True)
+
+    assert store.read_session(token.sid).record is not None
+
+
+def test_an_error_of_the_store_quotes_neither_keys_nor_values(token: SessionToken) -> None:
+    store.client().set(site_name(token), "not a hash")
+
+    with pytest.raises(StoreUnavailable) as caught:
+        store.save_site_session(token.sid, Changes({b"a": b'"a secret"'}))
+
+    assert "a secret" not in str(caught.value)
+    assert token.sid not in str(caught.value)
+
+
+# --- saving --------------------------------------------------------------------------------------
+
+
+def test_a_save_is_one_round_trip_once_the_server_knows_the_script(token: SessionToken) -> None:
+    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+
+    with counted_trips() as trips:
+        assert store.save_site_session(token.sid, Changes({b"a": b"2"}))
+
+    assert len(trips) == 1
+
+
+def test_a_server_that_has_forgotten_its_scripts_is_told_again(token: SessionToken, valkey) -> None:
+    assert store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    valkey.admin.script_flush()
+
+    assert store.save_site_session(token.sid, Changes({b"b": b"2"}))
+    assert store.save_anonymous(KEY, Changes({MARKER: b""}), HOUR, create=True)
+    assert store.adopt_anonymous(token.sid, KEY, {b"c": b"3"})
+
+    assert store.read_session(token.sid).fields == {b"a": b"1", b"b": b"2", MARKER: b"", b"c": b"3"}
+
+
+def test_a_save_changes_the_fields_that_it_names_and_no_others(token: SessionToken) -> None:
+    store.save_site_session(token.sid, Changes({b"kept": b"1", b"changed": b"1", b"dropped": b"1"}))
+
+    store.save_site_session(token.sid, Changes({b"changed": b"2", b"new": b"2"}, drop=[b"dropped"]))
+
+    assert store.read_session(token.sid).fields == {b"kept": b"1", b"changed": b"2", b"new": b"2"}
+
+
+def test_a_save_that_replaces_leaves_nothing_of_before(token: SessionToken) -> None:
+    store.save_site_session(token.sid, Changes({b"old": b"1"}))
+
+    store.save_site_session(token.sid, Changes({b"new": b"2"}, replace=True))
+
+    assert store.read_session(token.sid).fields == {b"new": b"2"}
+
+
+def test_a_session_may_be_large(token: SessionToken) -> None:
+    many = {f"field {number}".encode(): b"x" * 100 for number in range(5000)}
+
+    store.save_site_session(token.sid, Changes(many))
+    assert store.read_session(token.sid).fields == many
+
+    store.save_site_session(token.sid, Changes({MARKER: b""}, drop=list(many)))
+    assert store.read_session(token.sid).fields == {MARKER: b""}
+
+
+def test_a_site_session_lives_as_long_as_the_identity(token: SessionToken) -> None:
+    store.client().pexpire(record_name(token), 5_000)
+
+    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+
+    assert 4_000 < store.client().pttl(site_name(token)) <= 5_000
+
+
+def test_a_save_does_not_resurrect_a_session_that_was_ended_elsewhere(token: SessionToken) -> None:
+    end(token)
+
+    assert store.save_site_session(token.sid, Changes({b"a": b"1"}, replace=True)) is False
+    assert names_in_redis() == set()
+
+
+def test_an_anonymous_session_is_created_once() -> None:
+    assert store.save_anonymous(KEY, Changes({b"a": b"1"}), HOUR, create=True)
+
+    assert store.save_anonymous(KEY, Changes({b"a": b"2"}), HOUR, create=True) is False
+    assert store.read_anonymous(KEY) == {b"a": b"1"}
+
+
+def test_an_anonymous_session_that_is_gone_is_not_brought_back() -> None:
+    assert store.save_anonymous(KEY, Changes({b"a": b"1"}), HOUR, create=False) is False
+    assert names_in_redis() == set()
+
+
+def test_each_save_of_an_anonymous_session_starts_its_time_anew() -> None:
+    _anonymous()
+    store.client().pexpire(anonymous_name(KEY), 5_000)
+
+    store.save_anonymous(KEY, Changes({}), HOUR, create=False)
+
+    assert store.client().ttl(anonymous_name(KEY)) > HOUR - 10
+
+
+# --- adopting ------------------------------------------------------------------------------------
+
+
+def test_adopting_moves_the_fields_and_deletes_the_anonymous_session(token: SessionToken) -> None:
+    _anonymous(cart=b"[1]")
+
+    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"})
+
+    stored = store.read_session(token.sid, KEY)
+    assert stored.fields == {MARKER: b"", b"cart": b"[1]"}
+    assert stored.anonymous == {}
+
+
+def test_adopting_never_overwrites_what_the_session_has(token: SessionToken) -> None:
+    _anonymous(cart=b"[1]")
+    store.save_site_session(token.sid, Changes({b"cart": b"[2]"}))
+
+    store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]", b"other": b"3"})
+
+    assert store.read_session(token.sid).fields == {b"cart": b"[2]", b"other": b"3", MARKER: b""}
+
+
+def test_adopting_does_not_resurrect_and_keeps_the_anonymous_session(token: SessionToken) -> None:
+    _anonymous(cart=b"[1]")
+    end(token)
+
+    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"}) is False
+    assert names_in_redis() == {anonymous_name(KEY).encode()}
+
+
+def test_adopting_twice_is_adopting_once(token: SessionToken) -> None:
+    _anonymous(cart=b"[1]")
+
+    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"})
+    store.save_site_session(token.sid, Changes({b"cart": b"[1, 2]"}))
+    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"})
+
+    assert store.read_session(token.sid).fields[b"cart"] == b"[1, 2]"
+
+
+# --- ending and extending --------------------------------------------------------------------------
+
+
+def test_signing_out_deletes_the_record_and_this_sites_data_and_says_so(token: SessionToken) -> None:
+    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+
+    with counted_trips() as trips:
+        store.end_session(token.sid, testing.subject("anna"))
+
+    assert len(trips) == 1
+    assert names_in_redis() == {store.events_key(conf.namespace()).encode()}
+    (event,) = events("signed_out")
+    assert event[b"sid"] == token.sid.encode()
+    assert event[b"sub"] == str(testing.subject("anna")).encode()
+    assert event[b"site"] == b"site_a"
+
+
+def test_signing_out_leaves_other_sites_data_to_the_portal(token: SessionToken) -> None:
+    other = store.site_key(conf.namespace(), token.sid, "site_b")
+    store.client().hset(other, "a", "1")
+
+    store.end_session(token.sid, testing.subject("anna"))
+
+    assert store.client().exists(other)
+
+
+def test_deleting_the_sites_data_ends_nothing(token: SessionToken) -> None:
+    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+
+    store.delete_site_session(token.sid)
+
+    assert store.read_session(token.sid).fields == {}
+    assert has_identity(token)
+
+
+def test_extending_reaches_the_record_and_the_sites_data_in_one_round_trip(token: SessionToken) -> None:
+    store.client().pexpire(record_name(token), 60_000)
+    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+
+    with counted_trips() as trips:
+        store.touch_session(token.sid, 120_000)
+
+    assert len(trips) == 1
+    for name in (record_name(token), site_name(token)):
+        assert 110_000 < store.client().pttl(name) <= 120_000
+
+
+def test_extending_never_shortens(token: SessionToken) -> None:
+    before = store.client().pttl(record_name(token))
+
+    store.touch_session(token.sid, 1_000)
+
+    assert store.client().pttl(record_name(token)) >= before - 1_000
+
+
+def test_extending_does_not_resurrect(token: SessionToken) -> None:
+    end(token)
+
+    store.touch_session(token.sid, 60_000)
+
+    assert names_in_redis() == set()
+
+
+def test_the_first_visit_leaves_a_marker_and_an_event(token: SessionToken) -> None:
+    store.note_first_seen(token.sid, testing.subject("anna"))
+
+    assert store.read_session(token.sid).fields == {MARKER: b""}
+    assert [event[b"sid"] for event in events("first_seen")] == [token.sid.encode()]
+
+
+def test_a_first_visit_after_signing_out_leaves_nothing(token: SessionToken) -> None:
+    end(token)
+
+    store.note_first_seen(token.sid, testing.subject("anna"))
+
+    assert names_in_redis() == set()
+
+
+def test_the_stream_of_events_does_not_grow_for_ever(token: SessionToken, valkey, monkeypatch) -> None:
+    monkeypatch.setattr(store, "EVENTS_KEPT", 100)
+    for _ in range(400):
+        store.note_first_seen(token.sid, testing.subject("anna"))
+
+    assert valkey.admin.xlen(store.events_key(conf.namespace())) <= 250
+
+
+def test_the_server_does_the_work_of_a_save_in_one_script(token: SessionToken, valkey) -> None:
+    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+
+    with counted_commands(valkey.admin) as calls:
+        store.save_site_session(token.sid, Changes({b"a": b"2"}, drop=[b"b"]))
+
+    assert calls == {"evalsha": 1, "pttl": 1, "hset": 1, "hdel": 1, "pexpire": 1}

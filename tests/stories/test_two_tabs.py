@@ -125,7 +125,7 @@ def test_a_late_change_to_the_cart_does_not_resurrect_the_session(
 def test_who_has_signed_in_again_is_not_signed_out_by_the_old_tab(
     visitor: Visitor, other_tab: Page, proxy: SlowProxy, new_person: Callable[..., Person], part: str
 ) -> None:
-    """The signed-out page takes a cookie back, and is on its way there when a new cookie is given."""
+    """The old tab is on its way to the page that takes the cookie back, when there is a new cookie."""
     mia = new_person("Mia")
     visitor.sign_in(mia)
     other_tab.goto(visitor.topology.urls[part])

@@ -1,0 +1,184 @@
+"""A compromised site compromises itself: all that site A knows opens nothing of site B or the portal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from itsdangerous import URLSafeTimedSerializer
+from itsdangerous.encoding import base64_encode
+
+from sso_common.conf import Dsn, parse_dsn
+from sso_common.identity import encode_payload, verify_record
+from sso_common.keys import key_id
+from sso_common.tokens import mint_token
+from tests.stories.people import Person, Visitor
+from tests.stories.test_cart import put_into_cart
+from tests.stories.topology import Answer, StoryTopology
+
+#: In Redis's own words, from a command or from inside a script.
+REFUSED = r"(?i)no permissions|NOPERM|ACL failure"
+
+
+@pytest.fixture
+def stolen(topology: StoryTopology) -> Dsn:
+    """All of site A's secrets, and the portal's public keys."""
+    return parse_dsn(topology.dsns["site_a"])
+
+
+@pytest.fixture
+def inside(stolen: Dsn) -> Iterator[redis.Redis]:
+    """Redis, with what site A's DSN says."""
+    with redis.Redis.from_url(stolen.redis_login_url, decode_responses=True) as client:
+        yield client
+
+
+def test_site_a_cannot_read_or_change_what_site_b_keeps(
+    visitor: Visitor, new_person: Callable[..., Person], inside: redis.Redis
+) -> None:
+    put_into_cart(visitor, 1)
+    anonymous = next(visitor.topology.redis.scan_iter("story:anon:site_b:*"))
+    visitor.sign_in(new_person())
+    put_into_cart(visitor, 1)
+    cart = f"story:{{{visitor.sid}}}:site:site_b"
+    before = visitor.topology.redis.hgetall(cart)
+
+    attempts = [
+        ("HGETALL", cart),
+        ("HGETALL", anonymous),
+        ("EXISTS", anonymous),
+        ("HSET", cart, "cart:desk-plant", "99"),
+        ("UNLINK", cart),
+        ("PEXPIRE", cart, "1"),
+        ("EVAL", "return redis.call('HGETALL', ARGV[1])", "0", cart),
+        ("EVAL", "return redis.call('HGETALL', KEYS[1])", "1", cart),
+    ]
+    for attempt in attempts:
+        with pytest.raises(redis.exceptions.ResponseError, match=REFUSED):
+            inside.execute_command(*attempt)
+
+    assert before
+    assert visitor.topology.redis.hgetall(cart) == before
+
+
+def test_site_a_can_read_an_identity_and_never_write_one(
+    visitor: Visitor, new_person: Callable[..., Person], inside: redis.Redis
+) -> None:
+    visitor.sign_in(new_person())
+    identity = f"story:{{{visitor.sid}}}:identity"
+    record = inside.get(identity)
+
+    attempts = [
+        ("SET", identity, "x"),
+        ("SET", "story:{made-up}:identity", record),
+        ("COPY", identity, "story:{made-up}:identity"),
+        ("RENAME", identity, "story:{made-up}:identity"),
+        ("RESTORE", "story:{made-up}:identity", "0", "x"),
+        ("GETSET", identity, "x"),
+        ("APPEND", identity, "x"),
+        ("PERSIST", identity),
+        ("EVAL", "return redis.call('SET', KEYS[1], 'x')", "1", identity),
+        ("EVAL", "return redis.call('SET', ARGV[1], 'x')", "0", identity),
+    ]
+    for attempt in attempts:
+        with pytest.raises(redis.exceptions.ResponseError, match=REFUSED):
+            inside.execute_command(*attempt)
+
+    assert record
+    assert visitor.topology.redis.get(identity) == record
+
+
+def test_site_a_cannot_look_around_or_administer(topology: StoryTopology, inside: redis.Redis) -> None:
+    attempts: list[tuple[str, ...]] = [
+        ("KEYS", "*"),
+        ("SCAN", "0"),
+        ("RANDOMKEY",),
+        ("MONITOR",),
+        ("CONFIG", "GET", "*"),
+        ("ACL", "LIST"),
+        ("ACL", "SETUSER", "story-site_a", "~*", "+@all"),
+        ("FLUSHALL",),
+        ("SHUTDOWN",),
+        ("CLIENT", "LIST"),
+        ("FUNCTION", "LIST"),
+        ("SUBSCRIBE", "*"),
+        ("XTRIM", "story:events", "MAXLEN", "0"),
+        ("ZRANGE", "story:user:x", "0", "-1"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            inside.execute_command(*attempt)
+
+    assert topology.redis.ping()
+
+
+def test_a_record_that_site_a_signs_is_believed_by_nobody(
+    visitor: Visitor, new_person: Callable[..., Person], stolen: Dsn
+) -> None:
+    """Even if it found a way to store one: the operator stores it here."""
+    mia = new_person("Mia")
+    visitor.sign_in(mia)
+    real = str(visitor.topology.redis.get(f"story:{{{visitor.sid}}}:identity")).encode()
+    token, key = mint_token(), Ed25519PrivateKey.generate()
+    forged = replace(verify_record(real, stolen.public_keys), sid=token.sid, bind=token.bind)
+    known_kid = stolen.public_keys[0][0]
+    visitor.sign_out("portal")
+
+    for kid in (known_kid, key_id(key.public_key().public_bytes_raw())):
+        payload = encode_payload(forged, kid)
+        record = payload + b"." + base64_encode(key.sign(payload))
+        visitor.topology.redis.set(f"story:{{{token.sid}}}:identity", record, ex=60)
+        visitor.page.context.add_cookies(
+            [
+                {
+                    "name": visitor.sso_cookie_name,
+                    "value": token.value,
+                    "domain": ".sso.localhost",
+                    "path": "/",
+                    "secure": True,
+                }
+            ]
+        )
+        assert visitor.where() == set()
+
+
+def test_site_a_reads_the_feed_in_its_own_name_alone(topology: StoryTopology, stolen: Dsn) -> None:
+    own = ask_feed(topology, "site_a", stolen)
+    in_the_name_of_b = ask_feed(topology, "site_b", stolen)
+    in_the_name_of_the_portal = ask_feed(topology, "portal", stolen)
+
+    assert (own.status, "users" in json.loads(own.body)) == (200, True)
+    for answer in (in_the_name_of_b, in_the_name_of_the_portal):
+        assert answer.status == 401
+        assert "users" not in answer.body
+
+
+def test_a_recorded_request_for_the_feed_cannot_be_sent_again(topology: StoryTopology, stolen: Dsn) -> None:
+    header = authorization("site_a", stolen, "/sso/v1/users?after=0&limit=1")
+    first, second = (
+        topology.get("portal", "/sso/v1/users?after=0&limit=1", headers={"Authorization": header})
+        for _ in range(2)
+    )
+    other = topology.get("portal", "/sso/v1/users?after=0&limit=1000", headers={"Authorization": header})
+
+    assert (first.status, second.status, other.status) == (200, 401, 401)
+    assert json.loads(second.body)["error"] == "replayed"
+
+
+def authorization(site: str, stolen: Dsn, path: str) -> str:
+    """Sign a request with site A's key, in any site's name."""
+    serializer = URLSafeTimedSerializer(
+        stolen.site_keys[0].request_key, salt="sso.request", signer_kwargs={"digest_method": hashlib.sha256}
+    )
+    return f"SSO {site}:{serializer.dumps({'m': 'GET', 'p': path, 'n': secrets.token_hex(16)})}"
+
+
+def ask_feed(topology: StoryTopology, site: str, stolen: Dsn) -> Answer:
+    path = "/sso/v1/users?after=0&limit=10"
+    return topology.get("portal", path, headers={"Authorization": authorization(site, stolen, path)})

@@ -1,0 +1,96 @@
+"""Keys rotate with nobody signed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from sso_common.conf import parse_dsn
+from tests.stories.people import EVERYWHERE, SITES, Person, Visitor
+from tests.stories.shell import Shell
+from tests.stories.topology import StoryTopology
+
+
+def new_dsn(topology: StoryTopology, *command: str) -> str:
+    return topology.manage("portal", "sso_site", *command).strip()
+
+
+def test_a_sites_secret_rotates_under_signed_in_people(
+    visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
+) -> None:
+    topology = visitor.topology
+    visitor.sign_in(new_person())
+    visitor.where()
+    old = parse_dsn(topology.dsns["site_a"])
+    visitor.open("site_a", "/notes/new/")
+
+    both = new_dsn(topology, "rotate", "site_a")
+    still = visitor.page.context.new_page()
+    assert visitor.is_signed_in("site_a", page=still), "Before its restart the site goes on with the old one."
+    topology.reconfigure("site_a", dsn=both)
+    # A form that was open during the restart is still good.
+    visitor.page.get_by_label("Title").fill("Begun under the old key")
+    with visitor.page.expect_navigation():
+        visitor.page.get_by_role("button", name="Save note").click()
+    assert "Begun under the old key" in visitor.text
+    assert visitor.where() == set(EVERYWHERE)
+
+    one = new_dsn(topology, "rotate", "site_a", "--finish")
+    topology.reconfigure("site_a", dsn=one)
+
+    new = parse_dsn(one)
+    assert visitor.where() == set(EVERYWHERE)
+    assert (len(parse_dsn(both).secrets), len(new.secrets)) == (2, 1)
+    assert new.secrets[0] != old.secrets[0]
+    for dsn, is_good in ((old, False), (new, True)):
+        with redis.Redis.from_url(dsn.redis_login_url) as client:
+            if is_good:
+                assert client.ping()
+            else:
+                with pytest.raises(redis.exceptions.AuthenticationError):
+                    client.ping()
+    mia = new_person("Mia")
+    topology.eventually(lambda: shell("site_a")("Account.objects.filter(sub=sub).exists()", sub=mia.sub))
+
+
+def test_the_portals_signing_key_rotates_under_signed_in_people(
+    visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
+) -> None:
+    topology = visitor.topology
+    visitor.sign_in(new_person())
+    cookie = visitor.sso_cookie
+    old = topology.get("site_a", "/sso/health/").body
+
+    def hand_out() -> None:
+        dsns = shell("portal")(
+            "from portal import keys; {s: str(keys.dsn_for(s)) for s in sites}", sites=SITES
+        )
+        for site, dsn in dsns.items():
+            topology.reconfigure(site, dsn=dsn)
+
+    current = int(topology.environment("portal").get("SSO_SIGNING_KEY") or 1)
+    # 1. publish
+    topology.reconfigure("portal", SSO_SIGNING_KEYS=f"{current + 1},{current}", SSO_SIGNING_KEY=f"{current}")
+    assert visitor.where() == set(EVERYWHERE)
+    hand_out()
+    assert visitor.where() == set(EVERYWHERE)
+    # 2. promote
+    topology.reconfigure("portal", SSO_SIGNING_KEY=f"{current + 1}")
+    assert visitor.where() == set(EVERYWHERE)
+    refused = topology.command("portal", "sso_keys", "retire")
+    resigned = topology.manage("portal", "sso_keys", "resign")
+    assert visitor.where() == set(EVERYWHERE)
+    # 3. retire
+    topology.manage("portal", "sso_keys", "retire")
+    topology.reconfigure("portal", SSO_SIGNING_KEYS=f"{current + 1}")
+    hand_out()
+
+    assert visitor.where() == set(EVERYWHERE)
+    assert visitor.sso_cookie == cookie
+    assert refused.returncode == 1, "Not while live sessions need the old key."
+    assert "live sessions" in resigned
+    assert topology.get("site_a", "/sso/health/").body != old
+    visitor.sign_out("site_b")
+    assert visitor.where() == set()

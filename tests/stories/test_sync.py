@@ -1,0 +1,164 @@
+"""The user database is one: every change arrives, and is applied once, whoever is killed or away."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.stories.people import SITES, Person
+from tests.stories.shell import Shell
+from tests.stories.topology import StoryTopology
+
+MANY = 4000
+CURSOR = "FeedCursor.load().position"
+HEAD = "from portal.accounts import versions; versions.head()"
+MAKE_MANY = """
+    made = User.objects.bulk_create(
+        User(username=f"{word}{n}", email=f"{word}{n}@example.com", first_name=word, password="!")
+        for n in range(many)
+    )
+    len(made)
+    """
+
+
+@pytest.fixture
+def away(topology: StoryTopology) -> Iterator[Callable[[str], None]]:
+    """Stop a site and its sync process; both are back after the story."""
+
+    def away(site: str) -> None:
+        for name in (site.replace("site", "sync"), site):
+            topology.parts[name].stop()
+
+    yield away
+    topology.restore()
+
+
+def verify(topology: StoryTopology, site: str) -> tuple[int, dict[str, Any]]:
+    """Run ``sso_sync --verify``; return its status and what it found."""
+    done = topology.command(site, "sso_sync", "--verify", "--json")
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_sync_killed_in_the_middle_loses_nothing_and_applies_nothing_twice(
+    topology: StoryTopology, shell: Callable[[str], Shell]
+) -> None:
+    sync, site_a = topology.parts["sync_a"], shell("site_a")
+    sync.kill()
+    start = site_a(CURSOR)
+    shell("portal")(MAKE_MANY, word=f"crowd{start}-", many=MANY)
+    head = shell("portal")(HEAD)
+
+    kills: list[int] = []
+    while len(kills) < 3:
+        before = site_a(CURSOR)
+        sync.start()
+        topology.eventually(lambda before=before: site_a(CURSOR) > before, seconds=60)
+        sync.kill()
+        kills.append(site_a(CURSOR))
+    done = site_a(
+        'dict(Account.objects.filter(version__gt=start).values_list("user_id", "version"))', start=start
+    )
+    sync.start()
+    topology.eventually(lambda: site_a(CURSOR) == head, seconds=60)
+
+    assert start < kills[0] < kills[1] < kills[2] < head, "It was killed in the middle, three times."
+    assert verify(topology, "site_a") == (
+        0,
+        {"ok": True, "checked": _checked(topology), "pending": 0, "drift": []},
+    )
+    users = "User.objects.filter(username__startswith=word).count()"
+    assert site_a(users, word=f"crowd{start}-") == MANY
+    now = site_a(
+        'dict(Account.objects.filter(user__in=ids).values_list("user_id", "version"))', ids=list(done)
+    )
+    assert now == done, "Who was written before a kill was not written again after it."
+
+
+def _checked(topology: StoryTopology) -> int:
+    """How many the feed holds, from its other reader."""
+    deadline = time.monotonic() + 60
+    while True:
+        status, report = verify(topology, "site_b")
+        if report["pending"] == 0 or time.monotonic() > deadline:
+            assert (status, report["drift"]) == (0, [])
+            return int(report["checked"])
+
+
+def test_a_site_that_was_away_catches_up_from_its_cursor_and_gets_each_user_once(
+    topology: StoryTopology,
+    shell: Callable[[str], Shell],
+    new_person: Callable[..., Person],
+    away: Callable[[str], None],
+) -> None:
+    mia, ben, eve = (new_person(name) for name in ("Mia", "Ben", "Eve"))
+    topology.eventually(lambda: shell("site_b")(CURSOR) == shell("portal")(HEAD))
+    away("site_b")
+    shell("portal")(
+        """
+        for name in ("Miranda", "Mirabel", "Milena"):
+            user = User.objects.get(pk=mia)
+            user.first_name = name
+            user.save()
+        user = User.objects.get(pk=ben); user.is_active = False; user.save()
+        User.objects.get(pk=eve).delete()
+        """,
+        mia=mia.sub,
+        ben=ben.sub,
+        eve=eve.sub,
+    )
+    new = new_person("Noa")
+
+    result = json.loads(topology.manage("site_b", "sso_sync", "--json"))
+    again = json.loads(topology.manage("site_b", "sso_sync", "--json"))
+
+    counts = {name: result[name] for name in ("created", "updated", "deleted", "deactivated")}
+    assert counts == {"created": 1, "updated": 2, "deleted": 1, "deactivated": 1}
+    assert not any(again[name] for name in counts), "Applied once."
+    name = shell("site_b")("User.objects.get(sso_account__sub=sub).name", sub=mia.sub)
+    assert name.startswith("Milena")
+    assert shell("site_b")("User.objects.get(sso_account__sub=sub).is_active", sub=new.sub)
+    assert verify(topology, "site_b")[1]["drift"] == []
+
+
+def test_a_row_that_somebody_changed_at_the_site_is_reported_and_repaired(
+    topology: StoryTopology, shell: Callable[[str], Shell], new_person: Callable[..., Person]
+) -> None:
+    mia = new_person("Mia")
+    site_a = shell("site_a")
+    topology.eventually(lambda: site_a("Account.objects.filter(sub=sub).exists()", sub=mia.sub))
+    site_a(
+        'User.objects.filter(sso_account__sub=sub).update(first_name="Mallory", is_staff=True)', sub=mia.sub
+    )
+
+    broken = verify(topology, "site_a")
+    topology.manage("site_a", "sso_sync", "--full")
+    repaired = verify(topology, "site_a")
+
+    status, report = broken
+    assert status == 1
+    assert [(each["sub"], each["kind"]) for each in report["drift"]] == [(mia.sub, "differs")]
+    assert set(report["drift"][0]["fields"]) == {"first_name", "is_staff"}
+    assert repaired[0] == 0
+    assert site_a("User.objects.get(sso_account__sub=sub).first_name", sub=mia.sub) == "Mia"
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_change_arrives_within_a_second_or_two_of_being_made(
+    topology: StoryTopology, shell: Callable[[str], Shell], new_person: Callable[..., Person], site: str
+) -> None:
+    """The event wakes the follower; its polling alone would take up to ``SSO_POLL_INTERVAL``."""
+    began = time.monotonic()
+    times = []
+    for _ in range(3):
+        mia = new_person("Mia")
+        began = time.monotonic()
+        topology.eventually(
+            lambda mia=mia: shell(site)("Account.objects.filter(sub=sub).exists()", sub=mia.sub)
+        )
+        times.append(time.monotonic() - began)
+
+    assert min(times) < 2.0

@@ -14,6 +14,7 @@ import functools
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -37,6 +38,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from . import conf
+from .outage import Outage
 
 logger = logging.getLogger("sso_common.store")
 
@@ -60,14 +62,19 @@ class ClusterClient(RedisCluster):
     start: tuple[tuple[str, int], ...] = ()
     _looking: threading.Thread | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        #: By a node's name: one that hangs must not keep its own visitors waiting, nor cost others theirs.
+        self.outages: defaultdict[str, Outage] = defaultdict(Outage)
+        super().__init__(*args, **options)
+
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command, the short way where it has one key."""
         if _is_plain(args) and "target_nodes" not in options:
             return self.parse(args, options, self.ask([args])[0])
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except RedisClusterException as error:
-            raise ConnectionError(str(error)) from error  # it is no RedisError, and means the same
+        except (RedisClusterException, TimeoutError) as error:
+            raise _as_redis_error(error) from error
 
     def pipeline(self, transaction: bool | None = None, shard_hint: Any = None) -> Any:
         """Commands of one key each, of any slots; they are no transaction."""
@@ -76,7 +83,7 @@ class ClusterClient(RedisCluster):
     def ask(self, commands: Sequence[Command]) -> list[Any]:
         """The answers to commands of one key each; a refusal is an answer, too.
 
-        Raises ``redis.ConnectionError`` or ``redis.TimeoutError``.
+        Raises ``redis.ConnectionError``, or ``StoreUnavailable`` where a node has just hung.
         """
         try:
             return self._ask(commands)
@@ -89,7 +96,7 @@ class ClusterClient(RedisCluster):
                 raise _as_redis_error(error) from error
         try:
             return self._ask(commands)
-        except (RedisClusterException, OSError) as error:
+        except (TimeoutError, RedisClusterException, OSError) as error:
             raise _as_redis_error(error) from error
 
     def parse(self, command: Command, options: dict[str, Any], answer: Any) -> Any:
@@ -126,14 +133,22 @@ class ClusterClient(RedisCluster):
     def _converse(self, batches: dict[ClusterNode, list[Command]]) -> dict[ClusterNode, list[Any]]:
         """Send to all nodes, then read from all: one round trip."""
         opened: list[tuple[ClusterNode, Any, Any]] = []
+        answers: dict[ClusterNode, list[Any]] = {}
+        for node in batches:
+            self.outages[node.name].check()
         try:
             for node, commands in batches.items():
                 pool = self.get_redis_connection(node).connection_pool
                 connection: Any = pool.get_connection()
                 opened.append((node, pool, connection))
                 connection.send_packed_command(connection.pack_commands(commands))
-            return {node: [_answer(connection) for _ in batches[node]] for node, _, connection in opened}
-        except BaseException:
+            for node, _, connection in opened:
+                answers[node] = [_answer(connection) for _ in batches[node]]
+                self.outages[node.name].end()
+            return answers
+        except BaseException as error:
+            if isinstance(error, TimeoutError):
+                self.outages[node.name].begin()
             # Whoever used one of these next would read what is left of the answers.
             for _, _, connection in opened:
                 connection.disconnect()
@@ -288,4 +303,8 @@ def _answer(connection: Any) -> Any:
 
 
 def _as_redis_error(error: Exception) -> RedisError:
-    return error if isinstance(error, RedisError) else ConnectionError(type(error).__name__)
+    """What ``store`` understands. A time-out is one node's, and must not look like one of the whole store;
+    redis-py's exceptions of a cluster are no ``RedisError``, and mean the same as one."""
+    if isinstance(error, RedisError) and not isinstance(error, TimeoutError):
+        return error
+    return ConnectionError(type(error).__name__)

@@ -24,6 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from . import cluster, conf
 from .exceptions import StoreUnavailable
+from .outage import Outage
 
 #: Marks a hash that exists and holds nothing else: Redis has no empty hash. No session key may
 #: start with a NUL.
@@ -84,36 +85,7 @@ def _forget_client(*, setting: str, **kwargs: Any) -> None:
         client.cache_clear()
 
 
-class Outage:
-    """Remembers for a moment that Redis let a request wait in vain.
-
-    Each request that waits holds a worker's thread. When every thread waits, pages that need no
-    session wait, too; so after a time-out all but one request a ``PAUSE`` are refused at once. A
-    refused connection costs no time and is not remembered.
-    """
-
-    #: Seconds.
-    PAUSE: Final = 1.0
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    def check(self) -> None:
-        """Return if it is worth asking, else raise ``StoreUnavailable``."""
-        if self._until and time.monotonic() < self._until:
-            raise StoreUnavailable("recent time-out")
-        if self._until:
-            self.begin()  # whoever comes while this one tries is refused
-
-    def begin(self) -> None:
-        """Redis let somebody wait in vain."""
-        self._until = time.monotonic() + self.PAUSE
-
-    def end(self) -> None:
-        """Redis has answered."""
-        self._until = 0.0
-
-
+#: Of the one server; a cluster's client has one for each node.
 outage: Final = Outage()
 
 

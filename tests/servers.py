@@ -21,9 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
-from redis.cluster import key_slot
+from redis.crc import key_slot
 
 from demo.parts import Part, Watchdog
 from demo.topology import free_port
@@ -55,6 +56,10 @@ class ValkeyServer:
         """Start it, with the data it had; return when it answers."""
         self._part.start()
         self.admin = wait_until_ready(self.url, self._part.is_running)
+
+    def ask(self, *command: str | int) -> Any:
+        """The operator runs any command."""
+        return self.admin.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def kill(self) -> None:
         """SIGKILL (-9): connections break, new ones are refused."""
@@ -139,14 +144,14 @@ class ValkeyCluster:
         first, *others = self.nodes
         for number, node in enumerate(self.nodes[:3]):
             start, end = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
-            node.admin.execute_command("CLUSTER ADDSLOTSRANGE", start, end)
+            node.ask("CLUSTER ADDSLOTSRANGE", start, end)
         for number, node in enumerate(self.nodes, start=1):
-            node.admin.execute_command("CLUSTER SET-CONFIG-EPOCH", number)
+            node.ask("CLUSTER SET-CONFIG-EPOCH", number)
         for node in others:
             bus = node.admin.config_get("cluster-port")["cluster-port"]
-            first.admin.execute_command("CLUSTER MEET", "127.0.0.1", node.port, bus)
+            first.ask("CLUSTER MEET", "127.0.0.1", node.port, str(bus))
         until(lambda: all(_cluster_info(node)["cluster_known_nodes"] == "4" for node in self.nodes))
-        identifier = first.admin.execute_command("CLUSTER MYID")
+        identifier = first.ask("CLUSTER MYID")
         until(lambda: _is_replica_of(self.nodes[3], str(identifier)))
         self.wait_until_well()
 
@@ -178,7 +183,7 @@ class ValkeyCluster:
         """The node that holds a key now."""
         slot = key_slot(key.encode())
         for node in self.primaries():
-            for first, last, holder, *_ in node.admin.execute_command("CLUSTER SLOTS"):
+            for first, last, holder, *_ in node.ask("CLUSTER SLOTS"):
                 if first <= slot <= last:
                     return next(each for each in self.nodes if each.port == holder[1])
         raise AssertionError("nobody holds the slot")
@@ -217,22 +222,22 @@ def until(is_done: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def _cluster_info(node: ValkeyServer) -> dict[str, str]:
-    answer = node.admin.execute_command("CLUSTER INFO")
+    answer = node.ask("CLUSTER INFO")
     # redis-py makes a mapping of it, in some versions.
     return answer if isinstance(answer, dict) else dict(line.split(":") for line in answer.split())
 
 
 def _misses_somebody(node: ValkeyServer) -> bool:
-    return "fail" in str(node.admin.execute_command("CLUSTER NODES"))
+    return "fail" in str(node.ask("CLUSTER NODES"))
 
 
 def _role(node: ValkeyServer) -> str:
-    return str(node.admin.execute_command("ROLE")[0])
+    return str(node.ask("ROLE")[0])
 
 
 def _is_replica_of(node: ValkeyServer, identifier: str) -> bool:
     # Refused until the node has heard of the other.
-    return bool(node.admin.execute_command("CLUSTER REPLICATE", identifier))
+    return bool(node.ask("CLUSTER REPLICATE", identifier))
 
 
 def _is_synchronised(node: ValkeyServer) -> bool:

@@ -209,13 +209,14 @@ def _no_key() -> tuple[tuple[str, bytes], ...]:
 def secret_keys(dsn: str | None = None) -> list[str]:
     """The site's ``SECRET_KEY`` and its fallbacks, newest first.
 
-    Without a DSN: one random key, so that commands like ``collectstatic`` work where nothing is
-    secret. Check ``sso.E001`` then says what is missing, and the middleware refuses to start.
+    Without a valid DSN: one random key, so that commands like ``collectstatic`` work where nothing
+    is secret. Check ``sso.E001`` or ``sso.E002`` then says what is wrong, and the middleware refuses
+    to start.
     """
-    text = os.environ.get(DSN_VARIABLE, "") if dsn is None else dsn
-    if not text:
+    parsed = _from_environment(dsn)
+    if parsed is None:
         return [random.token_urlsafe(KEY_BYTES)]
-    return [keys.django_secret_key for keys in parse_dsn(text).site_keys]
+    return [keys.django_secret_key for keys in parsed.site_keys]
 
 
 def cache(dsn: str | None = None) -> dict[str, Any]:
@@ -223,8 +224,7 @@ def cache(dsn: str | None = None) -> dict[str, Any]:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    text = os.environ.get(DSN_VARIABLE, "") if dsn is None else dsn
-    parsed = parse_dsn(text) if text else None
+    parsed = _from_environment(dsn)
     options: dict[str, Any] = {
         "SOCKET_CONNECT_TIMEOUT": CONNECT_TIMEOUT,
         "SOCKET_TIMEOUT": READ_TIMEOUT,
@@ -237,6 +237,14 @@ def cache(dsn: str | None = None) -> dict[str, Any]:
         # A list, or django-redis would take commas for those between a primary and its replicas.
         location = [parsed.redis_login_url]
     return {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location, "OPTIONS": options}
+
+
+def _from_environment(text: str | None) -> Dsn | None:
+    """The DSN, or None: a settings file that raises would leave no check to say why."""
+    try:
+        return parse_dsn(os.environ.get(DSN_VARIABLE, "") if text is None else text)
+    except InvalidDsn:
+        return None
 
 
 # --- read live -------------------------------------------------------------------------------

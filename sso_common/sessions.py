@@ -87,6 +87,8 @@ class SessionStore(SessionBase):
         #: Encoded values as they are known to be stored; None where that is not known, so that
         #: a save has to replace everything.
         self._stored: dict[bytes, bytes] | None = None
+        #: What they were decoded to.
+        self._loaded: Mapping[str, Any] = {}
         if refusal is not None:
             self.refuse(refusal)
 
@@ -161,8 +163,7 @@ class SessionStore(SessionBase):
         self._first_seen = not stored.fields
         if hasattr(self, "_session_cache"):
             return  # cleared before the first look: a save will replace everything
-        self._stored = stored.fields
-        self._session_cache = self._decode_fields(stored.fields)
+        self._open(stored.fields)
         if anonymous_key is not None:
             self.is_cookie_stale = not stored.anonymous or self._adopt(
                 identity, anonymous_key, stored.anonymous
@@ -170,12 +171,15 @@ class SessionStore(SessionBase):
 
     def _open_anonymous(self, fields: dict[bytes, bytes]) -> None:
         self._token = self._identity = None
-        self._stored = fields
-        self._session_cache = self._decode_fields(fields)
+        self._open(fields)
         if not fields:
             # An unknown key was never issued by this site, or has expired. Using it would be
             # session fixation (Django ticket 19324).
             self._session_key = None
+
+    def _open(self, fields: dict[bytes, bytes]) -> None:
+        self._session_cache = self._decode_fields(fields)
+        self._stored, self._loaded = fields, dict(self._session_cache)
 
     def _adopt(self, identity: Identity, session_key: str, fields: Mapping[bytes, bytes]) -> bool:
         anonymous = {
@@ -304,10 +308,10 @@ class SessionStore(SessionBase):
             fields = self._ask(store.read_anonymous, self._session_key)
             if not fields:
                 self._session_key = None  # see _open_anonymous
-        data = self._decode_fields(fields)
-        if not hasattr(self, "_session_cache"):
-            self._session_cache, self._stored = data, fields
-        return data
+        if hasattr(self, "_session_cache"):
+            return self._decode_fields(fields)
+        self._open(fields)
+        return self._session_cache
 
     async def aload(self) -> dict[str, Any]:
         return await _in_thread(self.load)()
@@ -442,7 +446,28 @@ class SessionStore(SessionBase):
 
     def _encode_fields(self, data: Mapping[str, Any]) -> dict[bytes, bytes]:
         dumps = self.serializer().dumps
-        return {_field_name(name): dumps(value) for name, value in data.items()}
+        unchanged = self._unchanged(data, dumps)
+        return {
+            _field_name(name): unchanged[name] if name in unchanged else dumps(value)
+            for name, value in data.items()
+        }
+
+    def _unchanged(self, data: Mapping[str, Any], dumps: Callable[[Any], bytes]) -> dict[str, bytes]:
+        """The encoded values, by name, of what nobody has changed since it was loaded; or of none.
+
+        Values that are still the loaded objects may have been changed inside. To encode all of them as
+        one list takes a fraction of the time for each by itself, and shows whether any was.
+        """
+        stored = self._stored or {}
+        same = {
+            name: stored[field]
+            for name, value in self._loaded.items()
+            if name in data
+            and data[name] is value
+            and (field := name.encode("utf-8", "surrogatepass")) in stored
+        }
+        is_unchanged = dumps([data[name] for name in same]) == b"[%s]" % b",".join(same.values())
+        return same if is_unchanged else {}
 
     def _decode_fields(self, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
         data = dict(fields)

@@ -9,12 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from playwright.sync_api import Browser, Page
 
 from demo.topology import free_port
+from sso_common.conf import parse_dsn
 from tests.conftest import need_program
+from tests.stories.people import EVERYWHERE, Person, Visitor
 from tests.stories.proxy import tls_proxy
+from tests.stories.test_cart import put_into_cart
 from tests.stories.topology import StoryTopology, story_topology
+
+#: Of the demo's own people: the browser meets this topology only once.
+ANNA = Person("", "anna", "anna@example.com", "Anna Arden", "demo-password-anna")
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +61,55 @@ def ask(topology: StoryTopology, host: str, *lines: str) -> str:
 
 
 @pytest.mark.browser
-def test_one_sign_in_opens_both_sites_behind_tls(tls: StoryTopology, page: Page) -> None:
-    page.goto(f"{tls.urls['site_a']}/sso/login/?next=/you/")
-    page.fill("input[name=login]", "anna")
-    page.fill("input[name=password]", "demo-password-anna")
-    page.click("main button[type=submit]")
-    page.wait_for_url(f"{tls.urls['site_a']}/you/")
+def test_the_whole_story_behind_tls(tls: StoryTopology, page: Page) -> None:
+    visitor = Visitor(page, tls)
 
-    page.goto(tls.urls["site_b"])
+    chosen = put_into_cart(visitor, 1)
+    visitor.open("site_a", "/you/")
+    asked_at = visitor.path
+    visitor.fill_in(ANNA)
+    landed_at = visitor.path
+    visitor.forget()
+    visitor.open("site_b", "/cart/")
+    redirects, cart = visitor.redirects(), visitor.text
+    cookie = visitor.sso_cookie or {}
+    everywhere = visitor.where()
+    visitor.sign_out("site_b")
 
-    assert page.url == f"{tls.urls['site_b']}/"
-    assert "Anna Arden" in page.inner_text("body")
-    (cookie,) = (each for each in page.context.cookies() if each["name"] == "__Secure-story")
+    assert (asked_at, landed_at) == ("portal/accounts/login/", "site_a/you/")
+    assert redirects == []
+    assert ANNA.name in cart
+    assert chosen[0] in cart
     assert (cookie["domain"], cookie["secure"], cookie["httpOnly"]) == (".sso.localhost", True, True)
+    assert everywhere == set(EVERYWHERE)
+    assert visitor.sso_cookie is None
+    assert visitor.where() == set()
+
+
+def test_every_page_says_that_it_wants_https_for_good(tls: StoryTopology) -> None:
+    for host in ("portal", "a", "b"):
+        head = ask(tls, f"{host}.sso.localhost").lower()
+        assert "strict-transport-security: max-age=" in head
+
+
+def test_plain_http_past_the_proxy_is_sent_to_https(tls: StoryTopology) -> None:
+    for part, address in tls.urls.items():
+        answer = tls.get(part, "/", headers={"X-Forwarded-Proto": "http"})
+        assert answer.status == 301
+        assert answer.headers["Location"] == f"{address}/"
+
+
+def test_the_acl_of_redis_is_in_force(tls: StoryTopology) -> None:
+    dsn = parse_dsn(tls.dsns["site_a"])
+    with (
+        redis.Redis.from_url(dsn.redis_login_url) as site_a,
+        redis.Redis(port=tls.redis_port) as nobody,
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            site_a.hgetall("story:{x}:site:site_b")
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            nobody.ping()
+        assert site_a.ping()
 
 
 def test_attack_a_forged_forwarded_header_changes_nothing(tls: StoryTopology) -> None:

@@ -5,7 +5,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import checks
 from django.test import Client
-from pytest_django.fixtures import DjangoAssertNumQueries
+from pytest_django.fixtures import DjangoAssertNumQueries, SettingsWrapper
 
 from site_a.notes.templatetags.people import initials
 from sso_common.testing import sign_in, sign_out
@@ -37,7 +37,7 @@ def test_the_bar_offers_to_sign_in_and_to_come_back(client: Client) -> None:
 def test_the_bar_leads_to_the_portal_and_to_the_other_places(client: Client) -> None:
     text = client.get("/about/").text
 
-    assert 'href="http://portal.testserver/"' in text
+    assert 'href="http://portal.sso.localhost/"' in text
     assert 'href="http://b.testserver">Shop' in text
 
 
@@ -147,7 +147,9 @@ def test_ten_lines_of_settings_are_all_that_the_package_needs() -> None:
     assert text.count("# SSO ") == 10
 
 
-def test_the_configuration_passes_every_check() -> None:
+def test_the_configuration_passes_every_check(settings: SettingsWrapper) -> None:
+    settings.ALLOWED_HOSTS = ["a.sso.localhost"]
+
     assert checks.run_checks() == []
 
 

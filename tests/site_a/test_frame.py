@@ -5,7 +5,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import checks
 from django.test import Client
-from pytest_django.fixtures import DjangoAssertNumQueries, SettingsWrapper
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from site_a.notes.templatetags.people import initials
 from sso_common.testing import sign_in, sign_out
@@ -147,7 +147,7 @@ def test_ten_lines_of_settings_are_all_that_the_package_needs() -> None:
     assert text.count("# SSO ") == 10
 
 
-def test_the_configuration_passes_every_check(settings: SettingsWrapper) -> None:
+def test_the_configuration_passes_every_check(settings: Settings) -> None:
     settings.ALLOWED_HOSTS = ["a.sso.localhost"]
 
     assert checks.run_checks() == []

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from django.conf import settings
 from django.core import checks
-from pytest_django.fixtures import DjangoAssertNumQueries, SettingsWrapper
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from site_b.customers.models import Customer
 from site_b.mapping import ShopUserMapper
@@ -151,7 +151,7 @@ def test_ten_lines_of_settings_are_all_that_the_package_needs() -> None:
     assert text.count("# SSO ") == 10
 
 
-def test_the_configuration_passes_every_check(settings: SettingsWrapper) -> None:
+def test_the_configuration_passes_every_check(settings: Settings) -> None:
     settings.ALLOWED_HOSTS = ["b.sso.localhost"]
 
     assert checks.run_checks() == []

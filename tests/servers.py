@@ -160,7 +160,7 @@ class ValkeyCluster:
         until(lambda: all(_cluster_info(node)["cluster_state"] == "ok" for node in self.nodes))
         until(lambda: len(self.primaries()) == 3 and all(map(_is_synchronised, self.replicas())))
         # The nodes hear of each other's recovery one after the other.
-        until(lambda: not any(map(_misses_somebody, self.nodes)))
+        until(lambda: all(_known_ports(node) == {each.port for each in self.nodes} for node in self.nodes))
 
     def primaries(self) -> list[ValkeyServer]:
         """The nodes that hold slots now."""
@@ -227,8 +227,9 @@ def _cluster_info(node: ValkeyServer) -> dict[str, str]:
     return answer if isinstance(answer, dict) else dict(line.split(":") for line in answer.split())
 
 
-def _misses_somebody(node: ValkeyServer) -> bool:
-    return "fail" in str(node.ask("CLUSTER NODES"))
+def _known_ports(node: ValkeyServer) -> set[int]:
+    """Of all nodes that a node sends clients to."""
+    return {each[1] for _first, _last, *holders in node.ask("CLUSTER SLOTS") for each in holders}
 
 
 def _role(node: ValkeyServer) -> str:

@@ -116,7 +116,7 @@ def _everywhere(*command: str) -> None:
     client: Any = store.client()
     if isinstance(client, ClusterClient):
         client.refresh()  # a node may have joined since this process started
-        client.execute_command(*command, target_nodes=ClusterClient.ALL_NODES)
+        client.execute_command(*command, target_nodes=client.get_nodes())
     else:
         client.execute_command(*command)
 

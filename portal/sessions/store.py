@@ -141,7 +141,7 @@ def server_runs() -> str:
         client: Any = store.client()
         if isinstance(client, ClusterClient):
             client.refresh()  # or a node that has gone would be asked for ever
-            nodes = client.info("server", target_nodes=ClusterClient.ALL_NODES).values()
+            nodes = client.info("server", target_nodes=client.get_nodes()).values()
         else:
             nodes = [client.info("server")]
     return ",".join(sorted(str(node["run_id"]) for node in nodes))

@@ -91,7 +91,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     ) -> None:
         # As in Django, a 5xx response saves nothing.
         if _must_save(session) and response.status_code < 500:
-            session.resolve()
+            session.settle()
             if not session.is_empty():
                 self._save(session, response)
         if session.accessed:

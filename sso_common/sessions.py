@@ -271,6 +271,12 @@ class SessionStore(SessionBase):
         until the store says otherwise."""
         return self._unresolved is None and super().is_empty()
 
+    def settle(self) -> None:
+        """Look, so that nothing that was merely presented counts any more. Raises
+        ``StoreUnavailable``."""
+        self.resolve()
+        self._get_session()
+
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         self.accessed = True
         if not hasattr(self, "_session_cache"):
@@ -298,9 +304,10 @@ class SessionStore(SessionBase):
     def load(self) -> dict[str, Any]:
         """The session's data as it is stored. What has been changed here and not been saved stays as
         it is. Raises ``StoreUnavailable``."""
-        if self._unresolved is not None:
+        if not hasattr(self, "_session_cache") and self._unresolved is not None:
             self.resolve()
             return self._session_cache
+        self.resolve()
         fields: dict[bytes, bytes] = {}
         if self._token is not None:
             fields = self._ask(store.read_session, self._token.sid).fields
@@ -352,10 +359,11 @@ class SessionStore(SessionBase):
         ``must_create`` is set and it exists, and ``StoreUnavailable``.
         """
         self.resolve()
+        # May find that there is no session of the name that was presented, and forget the name.
+        data = self._get_session(no_load=must_create)
         if self._token is None and self._session_key is None:
             self.create()
             return
-        data = self._get_session(no_load=must_create)
         encoded = self._encode_fields(data)
         # Nothing is stored under a new key.
         changes = self._changes(encoded, None if must_create else self._stored)

@@ -1,0 +1,305 @@
+"""The session engine against a simple model: one visitor, several requests at once, in any order.
+
+The model knows nothing of Redis: a session is a dictionary that exists or not, and a request has read
+some of it. Hypothesis looks for an order of steps in which the two disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from sso_common import store
+from sso_common.sessions import SessionStore, UpdateError
+from sso_common.store import MARKER
+from sso_common.tokens import SessionToken
+from tests.sso_common.tools import anonymous_name, end, has_identity, issue, site_name
+
+Data = dict[str, Any]
+
+names = st.sampled_from(["cart", "seen", "name"])
+values = st.sampled_from([1, "text", [1, 2], {"a": None}])
+
+
+@dataclass(eq=False)
+class Stored:
+    """One session as the store should have it."""
+
+    #: None where nobody is signed in to it.
+    token: SessionToken | None = None
+    #: The name behind the host-only cookie, for an anonymous one.
+    key: str | None = None
+    #: Signed in: the identity record lives. Anonymous: the session exists.
+    is_alive: bool = True
+    data: Data = field(default_factory=dict)
+
+    def in_redis(self) -> Data:
+        name = site_name(self.token) if self.token else anonymous_name(self.key)
+        decode = SessionStore()._decode_fields
+        return decode(store.client().hgetall(name))
+
+
+@dataclass(eq=False)
+class Request:
+    """One request in flight: the real session beside what the model expects of it."""
+
+    session: SessionStore
+    #: What was presented, until the first look.
+    token_of: Stored | None = None
+    cookie_of: Stored | None = None
+    is_resolved: bool = False
+    #: Which session it is, after the first look; None is a new visitor's.
+    current: Stored | None = None
+    #: What the request sees; None before it has looked.
+    seen: Data | None = None
+    #: What it knows to be stored; None where a save replaces everything.
+    known: Data | None = None
+
+
+class Sessions(RuleBasedStateMachine):
+    requests = Bundle("requests")
+
+    @classmethod
+    def reset(cls, valkey: Any) -> None:
+        cls.valkey = valkey
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.valkey.admin.flushall()
+        self.signed_in: list[Stored] = [Stored(token=issue("anna"))]
+        self.anonymous: list[Stored] = []
+
+    # --- requests come --------------------------------------------------------------------------
+
+    @rule(target=requests)
+    def a_signed_in_request_comes(self) -> Request:
+        stored = self.signed_in[-1]
+        return Request(SessionStore(token=stored.token), token_of=stored)
+
+    @rule(target=requests)
+    def an_anonymous_request_comes(self) -> Request:
+        stored = self.anonymous[-1] if self.anonymous else None
+        key = stored.key if stored else None
+        return Request(SessionStore(key), cookie_of=stored)
+
+    @rule(target=requests)
+    def a_request_with_both_cookies_comes(self) -> Request:
+        signed_in, anonymous = self.signed_in[-1], self.anonymous[-1] if self.anonymous else None
+        session = SessionStore(anonymous.key if anonymous else None, token=signed_in.token)
+        return Request(session, token_of=signed_in, cookie_of=anonymous)
+
+    @rule()
+    def the_visitor_signs_out_at_another_site(self) -> None:
+        end(self.signed_in[-1].token)
+        self.signed_in[-1].is_alive = False
+
+    @rule()
+    def the_visitor_signs_in_again(self) -> None:
+        self.signed_in.append(Stored(token=issue("anna")))
+
+    # --- the model's half -----------------------------------------------------------------------
+
+    def _resolve(self, request: Request) -> None:
+        """The first look."""
+        if request.is_resolved:
+            return
+        request.is_resolved = True
+        signed_in, anonymous = request.token_of, request.cookie_of
+        if signed_in is not None and signed_in.is_alive:
+            request.current = signed_in
+            if request.seen is not None:  # cleared before the first look
+                return
+            request.known = dict(signed_in.data)
+            request.seen = dict(signed_in.data)
+            if anonymous is not None and anonymous.is_alive:
+                anonymous.is_alive = False
+                for name, value in anonymous.data.items():
+                    signed_in.data.setdefault(name, value)
+                    request.seen.setdefault(name, value)
+                    request.known.setdefault(name, value)
+            return
+        request.current = anonymous
+        if request.seen is None and signed_in is not None:
+            self._open_anonymous(request)
+
+    def _open_anonymous(self, request: Request) -> None:
+        if request.current is not None and not request.current.is_alive:
+            request.current = None
+        request.seen = dict(request.current.data) if request.current else {}
+        request.known = dict(request.seen)
+
+    def _look(self, request: Request) -> Data:
+        if request.seen is None:
+            self._resolve(request)
+        if request.seen is None:
+            self._open_anonymous(request)
+        return request.seen
+
+    def _save(self, request: Request) -> bool:
+        """False where it must fail."""
+        self._resolve(request)
+        if request.current is None:
+            self._create(request)
+            return True
+        seen = self._look(request)
+        stored = request.current
+        if stored is None:  # the look has found that there is no such session
+            self._create(request)
+            return True
+        if not stored.is_alive:
+            return False
+        if request.known is None:
+            stored.data = dict(seen)
+        else:
+            for name in request.known.keys() - seen.keys():
+                stored.data.pop(name, None)
+            changed = {k: v for k, v in seen.items() if k not in request.known or request.known[k] != v}
+            stored.data.update(changed)
+        request.known = dict(seen)
+        return True
+
+    def _create(self, request: Request) -> None:
+        request.seen = {} if request.seen is None else request.seen
+        request.known = dict(request.seen)
+        request.current = Stored(key=None, data=dict(request.seen))
+        self.anonymous.append(request.current)
+
+    def _name_new_sessions(self, request: Request) -> None:
+        if request.current is not None and request.current.token is None:
+            assert request.session.session_key is not None
+            request.current.key = request.session.session_key
+
+    # --- what a request does --------------------------------------------------------------------
+
+    @rule(request=requests)
+    def it_looks(self, request: Request) -> None:
+        assert dict(request.session.items()) == self._look(request)
+
+    @rule(request=requests, name=names, value=values)
+    def it_sets(self, request: Request, name: str, value: Any) -> None:
+        request.session[name] = value
+        self._look(request)[name] = value
+
+    @rule(request=requests, name=names)
+    def it_deletes_a_key(self, request: Request, name: str) -> None:
+        assert request.session.pop(name, None) == self._look(request).pop(name, None)
+
+    @rule(request=requests)
+    def it_saves(self, request: Request) -> None:
+        expected = self._save(request)
+        try:
+            request.session.save()
+        except UpdateError:
+            assert not expected
+        else:
+            assert expected
+            self._name_new_sessions(request)
+
+    @rule(request=requests)
+    def it_loads_again(self, request: Request) -> None:
+        data = request.session.load()
+
+        if request.seen is None:
+            assert data == self._look(request)
+            return
+        self._resolve(request)
+        if request.current is not None and request.current.token is None and not request.current.is_alive:
+            request.current = None
+        assert data == (request.current.data if request.current else {})
+
+    @rule(request=requests)
+    def it_clears(self, request: Request) -> None:
+        request.session.clear()
+        request.seen, request.known = {}, None
+
+    @rule(request=requests)
+    def it_flushes(self, request: Request) -> None:
+        request.session.flush()
+        self._resolve(request)
+        request.seen, request.known = {}, None
+        if request.current is not None and request.current.token is not None:
+            request.current.data = {}
+        elif request.current is not None:
+            request.current.is_alive, request.current = False, None
+
+    @rule(request=requests)
+    def it_deletes_the_session(self, request: Request) -> None:
+        request.session.delete()
+        self._resolve(request)
+        if request.current is not None and request.current.token is not None:
+            request.current.data, request.known = {}, None
+        elif request.current is not None:
+            request.current.is_alive = False
+
+    @rule(request=requests)
+    def it_cycles_the_key(self, request: Request) -> None:
+        request.session.cycle_key()
+        self._resolve(request)
+        if request.current is not None and request.current.token is not None:
+            return
+        self._look(request)
+        before = request.current
+        self._create(request)
+        self._name_new_sessions(request)
+        if before is not None:
+            before.is_alive = False
+
+    @rule(request=requests)
+    def it_signs_out(self, request: Request) -> None:
+        request.session.sign_out()
+        self._resolve(request)
+        if request.current is not None and request.current.token is not None:
+            request.current.is_alive, request.current.data = False, {}
+            request.current, request.seen, request.known = None, {}, {}
+
+    # --- what always holds ------------------------------------------------------------------------
+
+    @invariant()
+    def nobody_is_signed_in_who_has_signed_out(self) -> None:
+        for stored in self.signed_in:
+            assert has_identity(stored.token) == stored.is_alive
+
+    @invariant()
+    def the_store_has_what_the_model_has(self) -> None:
+        for stored in self.signed_in:
+            assert stored.in_redis() == stored.data
+        for stored in self.anonymous:
+            assert stored.in_redis() == (stored.data if stored.is_alive else {})
+            assert bool(store.client().exists(anonymous_name(stored.key))) == stored.is_alive
+
+    @invariant()
+    def everything_has_an_end(self) -> None:
+        for name in store.client().keys("*"):
+            if name.endswith(b":events"):
+                continue
+            assert 0 < store.client().pttl(name) <= 14 * 24 * 3600 * 1000
+
+    @invariant()
+    def a_session_that_exists_says_so(self) -> None:
+        for stored in self.anonymous:
+            fields = store.client().hgetall(anonymous_name(stored.key))
+            assert (MARKER in fields) == stored.is_alive
+
+
+@pytest.mark.usefixtures("valkey")
+def test_any_order_of_concurrent_requests_does_what_the_model_says(valkey) -> None:
+    Sessions.reset(valkey)
+    began = time.monotonic()
+
+    run_state_machine_as_test(
+        Sessions,
+        settings=settings(
+            max_examples=80,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
+
+    assert time.monotonic() - began < 60

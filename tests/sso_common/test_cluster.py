@@ -242,6 +242,22 @@ def test_the_cache_is_a_cache_like_any_other(servers: ValkeyCluster) -> None:
     assert all(cache.delete(f"key {number}") for number in range(12))
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_both_protocols_serve(servers: ValkeyCluster, protocol: int) -> None:
+    text = testing.make_dsn("site_a", f"{servers.url}?protocol={protocol}")
+    with override_settings(SSO_DSN=text, CACHES={"sso": conf.cache(text)}):
+        client: Any = store.client()
+        answers = client.client_info(target_nodes=client.get_primaries()).values()
+        assert {int(each["resp"]) for each in answers} == {protocol}
+        session = SessionStore(token=issue())
+        session["cart"] = 1
+        session.save()
+        event = client.xadd(store.events_key(conf.namespace()), {"type": "user"})
+
+        assert read(session.token)["cart"] == 1
+        assert store.wait_for_user_event("0", 2000) == event.decode()
+
+
 # --- slots that move ------------------------------------------------------------------------------
 
 

@@ -1,0 +1,94 @@
+"""RESP2 and RESP3, parsed in C and in Python: the same sessions and the same events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import override_settings
+from redis.utils import HIREDIS_AVAILABLE
+
+from sso_common import conf, store, testing
+from sso_common.sessions import SessionStore
+from tests.servers import ValkeyServer
+
+from .tools import Anonymous, SignedIn, issue
+
+PARSERS = ["redis._parsers._RESP2Parser", "redis._parsers._HiredisParser"]
+
+
+@pytest.fixture(params=[2, 3])
+def protocol(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
+@pytest.fixture(autouse=True, params=PARSERS)
+def spoken(request: pytest.FixtureRequest, protocol: int, valkey: ValkeyServer) -> Iterator[None]:
+    """This site's connections speak the protocol and use the parser. (For RESP3, redis-py takes its
+    RESP3 parser in place of the first.)"""
+    if "Hiredis" in request.param and not HIREDIS_AVAILABLE:
+        pytest.skip("hiredis is not installed")
+    # The pool is shared by address: each combination has one of its own.
+    url = f"{valkey.url}?protocol={protocol}&client_name={request.param.rpartition('.')[2]}"
+    text = testing.make_dsn("site_a", url)
+    entry = conf.cache(text)
+    entry["OPTIONS"]["PARSER_CLASS"] = request.param
+    with override_settings(SSO_DSN=text, CACHES={"sso": entry}):
+        yield
+        pool: Any = store.client().connection_pool
+        pool.disconnect()
+
+
+def test_the_protocol_is_the_one_that_was_asked_for(protocol: int) -> None:
+    client: Any = store.client()
+
+    assert int(client.client_info()["resp"]) == protocol
+
+
+@pytest.mark.parametrize("mode", [Anonymous(), SignedIn()], ids=["anonymous", "signed in"])
+def test_a_session_is_what_was_saved(mode: Any) -> None:
+    session = mode.visitor()
+    session["text"], session["number"], session["nothing"] = "schön", 7, None
+    session.save()
+    session["number"] = 8
+    del session["nothing"]
+    session.save()
+
+    assert dict(mode.again(session).items()) == {"text": "schön", "number": 8}
+    assert mode.again(session).session_key == session.session_key
+    mode.again(session).flush()
+    assert not mode.is_stored(session)
+
+
+def test_an_anonymous_session_is_adopted() -> None:
+    anonymous = SessionStore()
+    anonymous["cart"] = [1]
+    anonymous.save()
+    token = issue()
+
+    session = SessionStore(anonymous.session_key, token=token)
+
+    assert session["cart"] == [1]
+    assert dict(SessionStore(token=token).items()) == {"cart": [1]}
+    assert not store.anonymous_exists(str(anonymous.session_key))
+
+
+def test_what_is_not_there_is_absent() -> None:
+    token = issue()
+    assert store.read_session(token.sid, "nobody").anonymous == {}
+    store.end_session(token.sid, "anna")
+
+    assert store.read_session(token.sid) == store.StoredSession(None, -2, {}, {})
+    assert not store.save_site_session(token.sid, store.Changes(put={b"a": b"1"}))
+
+
+def test_an_event_is_read_and_others_are_passed_over() -> None:
+    client: Any = store.client()
+    name = store.events_key(conf.namespace())
+    client.xadd(name, {"type": "signed_in"})
+    event = client.xadd(name, {"type": "user", "version": 3}).decode()
+    later = client.xadd(name, {"type": "signed_out"}).decode()
+
+    assert store.wait_for_user_event("0", 2000) == later
+    assert store.wait_for_user_event(event, 20) is None

@@ -1,0 +1,195 @@
+"""A primary and its replica change places: refused writes are 503, then the new primary is found."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client, override_settings
+
+from demo.parts import Watchdog
+from demo.topology import free_port
+from sso_common import conf, store, testing
+from sso_common.exceptions import StoreUnavailable
+from sso_common.sessions import SessionStore
+from tests.servers import VALKEY_PASSWORD, ValkeyServer, until
+
+from .tools import has_identity, issue, token_of, without_cookies
+
+pytestmark = pytest.mark.django_db
+
+
+class Address:
+    """One address that leads to one server or the other, as a virtual IP or a DNS name would.
+
+    What is open stays open, to the server that it was opened to.
+    """
+
+    def __init__(self, target: ValkeyServer) -> None:
+        self.target = target
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                inside, _ = self._listener.accept()
+                outside = socket.create_connection(("127.0.0.1", self.target.port))
+                self._sockets += [inside, outside]
+                for pair in ((inside, outside), (outside, inside)):
+                    threading.Thread(target=self._copy, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for each in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ValkeyServer, ValkeyServer]]:
+    watchdog = Watchdog()
+    options = ["--masterauth", VALKEY_PASSWORD, "--repl-diskless-sync-delay", "0"]
+    servers = [
+        ValkeyServer(tmp_path_factory.mktemp(name), watchdog, free_port(), options) for name in ("one", "two")
+    ]
+    try:
+        for server in servers:
+            server.start()
+        yield servers[0], servers[1]
+    finally:
+        for server in servers:
+            server.kill()
+        watchdog.close()
+
+
+@pytest.fixture
+def pair(started: tuple[ValkeyServer, ValkeyServer]) -> tuple[ValkeyServer, ValkeyServer]:
+    """A primary, empty, and its replica, up to date."""
+    primary, replica = started
+    primary.ask("REPLICAOF", "NO", "ONE")
+    primary.clear()
+    follow(replica, primary)
+    return primary, replica
+
+
+@pytest.fixture
+def address(pair: tuple[ValkeyServer, ValkeyServer]) -> Iterator[Address]:
+    """The site's address of Redis; it leads to the primary."""
+    address = Address(pair[0])
+    text = testing.make_dsn("site_a", f"redis://default:{VALKEY_PASSWORD}@127.0.0.1:{address.port}/0")
+    with override_settings(SSO_DSN=text, CACHES={"sso": conf.cache(text)}):
+        store.outage.end()
+        yield address
+        client: Any = store.client()
+        client.connection_pool.disconnect()
+    address.close()
+
+
+def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
+    replica.ask("REPLICAOF", "127.0.0.1", primary.port)
+    until(lambda: replica.admin.info("replication")["master_link_status"] == "up")
+
+
+def change_places(primary: ValkeyServer, replica: ValkeyServer) -> None:
+    """The replica is promoted; the former primary follows it. No connection is closed."""
+    assert primary.ask("WAIT", 1, 2000) == 1
+    replica.ask("REPLICAOF", "NO", "ONE")
+    follow(primary, replica)
+
+
+def test_a_replica_refuses_writes_and_the_page_says_503(
+    pair: tuple[ValkeyServer, ValkeyServer], address: Address
+) -> None:
+    primary, replica = pair
+    client = Client()
+    testing.sign_in(client)
+    assert client.get("/put/?a=1", secure=True).status_code == 200
+    change_places(primary, replica)  # and the address still leads to the former primary
+
+    response = client.get("/put/?b=2", secure=True)
+    assert (response.status_code, without_cookies(response)) == (503, True)
+    assert "Retry-After" in response.headers
+    with pytest.raises(StoreUnavailable):
+        store.end_session(token_of(client).sid, "anna")
+    assert has_identity(token_of(client))
+
+    replica.ask("REPLICAOF", "127.0.0.1", primary.port)
+    primary.ask("REPLICAOF", "NO", "ONE")
+    assert client.get("/put/?c=3", secure=True).json() == {"a": "1", "c": "3"}
+
+
+def test_after_a_refused_write_the_address_is_looked_up_anew(
+    pair: tuple[ValkeyServer, ValkeyServer], address: Address
+) -> None:
+    primary, replica = pair
+    token = issue()
+    session = SessionStore(token=token)
+    session["a"] = 1
+    session.save()
+    change_places(primary, replica)
+    address.target = replica
+
+    # The open connection still leads to what is a replica now.
+    session["b"] = 2
+    with pytest.raises(StoreUnavailable, match="ReadOnly"):
+        session.save()
+    session = SessionStore(token=token)
+    session["b"] = 2
+    session.save()
+
+    assert dict(SessionStore(token=token).items()) == {"a": 1, "b": 2}
+    assert replica.admin.hlen(store.site_key(conf.namespace(), token.sid, "site_a")) == 3
+
+
+def test_a_session_that_ended_at_the_new_primary_is_not_read_from_the_former_one_for_ever(
+    pair: tuple[ValkeyServer, ValkeyServer], address: Address
+) -> None:
+    primary, replica = pair
+    token, other = issue(), issue()
+    assert SessionStore(token=token).identity is not None
+    change_places(primary, replica)
+    primary.ask("REPLICAOF", "NO", "ONE")  # cut off: it hears of nothing any more, and serves reads
+    primary.ask("REPLICAOF", "127.0.0.1", "1")
+    address.target = replica
+    replica.admin.unlink(store.identity_key(conf.namespace(), token.sid))
+
+    # Any visitor's write finds out for all of them.
+    with pytest.raises(StoreUnavailable):
+        store.touch_session(other.sid, 100_000_000)
+
+    assert SessionStore(token=token).identity is None
+    assert SessionStore(token=other).identity is not None
+
+
+def test_a_former_primary_that_died_is_replaced_at_once(
+    pair: tuple[ValkeyServer, ValkeyServer], address: Address
+) -> None:
+    primary, replica = pair
+    token = issue()
+    assert primary.ask("WAIT", 1, 2000) == 1
+    primary.kill()
+    replica.ask("REPLICAOF", "NO", "ONE")
+    address.target = replica
+
+    session = SessionStore(token=token)
+    session["a"] = 1
+    session.save()
+
+    assert dict(SessionStore(token=token).items()) == {"a": 1}
+    primary.start()

@@ -19,7 +19,8 @@ SECRET_BYTES = 32
 
 # 16 and 32 bytes in unpadded base64url, in the one canonical encoding (RFC 4648, 3.5): the bits of
 # the last character that encode nothing are zero.
-_SHAPE = re.compile(r"([A-Za-z0-9_-]{21}[AQgw])\.([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])", re.ASCII)
+_SID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]", re.ASCII)
+_SHAPE = re.compile(rf"({_SID.pattern})\.([A-Za-z0-9_-]{{42}}[AEIMQUYcgkosw048])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,8 @@ def parse_token(value: str) -> SessionToken:
         raise MalformedToken
     sid, secret = match.groups()
     return SessionToken(sid, secret)
+
+
+def is_sid(text: str) -> bool:
+    """Whether a text is what ``mint_token`` can produce as the name of a session."""
+    return _SID.fullmatch(text) is not None

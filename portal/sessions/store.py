@@ -6,6 +6,7 @@ answer. Key names and the client are those of ``sso_common.store``; the ACL lets
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from sso_common import conf, store
 from sso_common.cluster import ClusterClient
+from sso_common.tokens import is_sid
 
 # Replaces a record only while it is the one that was read: neither a session that has ended meanwhile
 # nor a newer record is ever overwritten.
@@ -119,18 +121,21 @@ def times_to_live(sids: Sequence[str]) -> dict[str, int]:
 
 
 def read_ended(last_id: str, count: int = 1000) -> tuple[list[Ended], str]:
-    """The sign-outs in the stream after an event's id, and the id of the last event read."""
+    """The sign-outs in the stream after an event's id, and the id of the last event read.
+
+    Sites write them, and one of them may have been broken into: what is no sid is left out here.
+    """
     with store.answering():
         entries: Any = store.client().xrange(
             store.events_key(conf.namespace()), min=f"({last_id}", max="+", count=count
         )
     ended = [
         Ended(
-            sid=values[b"sid"].decode("ascii", "replace"),
-            site=values.get(b"site", b"").decode("ascii", "replace"),
+            sid=values[b"sid"].decode("ascii"),
+            site=values.get(b"site", b"").decode("ascii", "replace").replace("\x00", ""),
         )
         for _, values in entries
-        if values.get(b"type") == b"signed_out" and b"sid" in values
+        if values.get(b"type") == b"signed_out" and is_sid(values.get(b"sid", b"").decode("ascii", "replace"))
     ]
     return ended, entries[-1][0].decode("ascii") if entries else last_id
 
@@ -144,7 +149,9 @@ def server_runs() -> str:
             nodes = client.info("server", target_nodes=client.get_nodes()).values()
         else:
             nodes = [client.info("server")]
-    return ",".join(sorted(str(node["run_id"]) for node in nodes))
+    runs = ",".join(sorted(str(node["run_id"]) for node in nodes))
+    # Its length must not grow with the cluster: it is kept in a column.
+    return hashlib.sha256(runs.encode()).hexdigest()
 
 
 def _add_event(pipeline: Any, kind: str, **values: str) -> None:

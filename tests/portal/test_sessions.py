@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from portal.accounts.services import sign_out_everywhere
 from portal.accounts.signals import sessions_must_end
+from portal.audit.models import AuditEvent
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
 from portal.sessions import services
@@ -454,14 +455,33 @@ def test_attack_events_that_are_no_events_harm_nothing(valkey: ValkeyServer) -> 
         {"type": "signed_out"},
         {"type": "signed_out", "sid": "nobody", "site": "x" * 500},
         {"type": "signed_out", "sid": b"\xff\xfe"},
+        # PostgreSQL refuses a NUL; nobody could sign in as long as the event is in the stream.
+        {"type": "signed_out", "sid": "A" * 21 + "\x00"},
         {"nonsense": "x"},
     ):
         valkey.admin.xadd("sso:events", event)
 
     services.catch_up()
 
+    assert portal_store.read_ended("0-0")[0] == []
     assert is_alive(token)
     assert Session.objects.get().ended_at is None
+
+
+def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_without_it(
+    valkey: ValkeyServer,
+) -> None:
+    token = issue(person())
+    valkey.admin.xadd("sso:events", {"type": "signed_out", "sid": token.sid, "site": "site_a\x00"})
+
+    services.catch_up()
+
+    assert AuditEvent.objects.get(kind="signed_out").site == "site_a"
+
+
+def test_what_names_the_servers_has_the_length_of_a_digest_however_many_nodes_there_are() -> None:
+    # Six names of 40 characters are longer than their column, and then nobody could sign in.
+    assert len(portal_store.server_runs()) == 64
 
 
 def test_catching_up_with_nothing_to_do_writes_nothing(

@@ -9,10 +9,14 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
-from allauth.account.signals import password_changed, password_reset, password_set
+from allauth.core import context
+from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import transaction
+from django.db.models.signals import post_save
 
 from portal import audit
 from portal.accounts.signals import sessions_must_end, users_changed
@@ -31,8 +35,7 @@ def connect() -> None:
     user_logged_in.connect(_signed_in, dispatch_uid="sessions.signed_in")
     # Before sso_common's own receiver, after which nobody is signed in any more: see INSTALLED_APPS.
     user_logged_out.connect(_signed_out, dispatch_uid="sessions.signed_out")
-    for signal in (password_changed, password_set, password_reset):
-        signal.connect(_password_changed, dispatch_uid="sessions.password_changed")
+    post_save.connect(_user_saved, sender=get_user_model(), dispatch_uid="sessions.user_saved")
     users_changed.connect(_users_changed, dispatch_uid="sessions.users_changed")
     sessions_must_end.connect(_must_end, dispatch_uid="sessions.must_end")
     sites_changing.connect(_sites_changing, dispatch_uid="sessions.sites_changing")
@@ -72,10 +75,19 @@ def _signed_out(request: Any, **_: Any) -> None:
     audit.record("signed_out", sub=identity.sub, actor=identity.sub, sid=identity.sid, ip=client_ip(request))
 
 
-def _password_changed(user: Any, request: Any = None, **_: Any) -> None:
+def _user_saved(instance: Any, created: bool, using: str, **_: Any) -> None:
+    """A new password ends all other sessions, whoever set it and wherever: the account page, a mailed link,
+    the admin, a command."""
+    # Where a sign-in only hashes the same password anew, Django leaves this empty.
+    if created or instance._password is None:
+        return
+    transaction.on_commit(partial(_password_changed, instance), using=using, robust=True)
+
+
+def _password_changed(user: Any) -> None:
     from .models import EndReason
 
-    _end_sessions({user.pk}, _current_sid(request, user), EndReason.PASSWORD)
+    _end_sessions({user.pk}, _current_sid(context.request, user), EndReason.PASSWORD)
 
 
 def _current_sid(request: Any, user: Any) -> str | None:

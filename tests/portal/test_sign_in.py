@@ -320,6 +320,39 @@ def test_a_changed_password_ends_all_other_sessions_and_keeps_this_one() -> None
     assert sorted(Session.objects.values_list("ended_reason", flat=True)) == ["", "password"]
 
 
+def test_a_password_that_an_administrator_sets_ends_the_sessions_of_whoever_stole_the_old_one() -> None:
+    anna = person()
+    person("root", is_staff=True, is_superuser=True)
+    thief, admin = browser(), browser()
+    sign_in(thief)
+    sign_in(admin, "root")
+
+    admin.post(
+        f"/admin/accounts/user/{anna.pk}/password/",
+        {"usable_password": "true", "password1": "another-horse-battery", "password2": "another-horse-battery"},
+    )
+
+    assert sign_in(browser(), password="another-horse-battery").status_code == 302
+    assert not is_signed_in(thief)
+    assert is_signed_in(admin)
+
+
+def test_the_same_password_hashed_anew_at_sign_in_ends_no_session(settings: Any) -> None:
+    anna = person()
+    there = browser()
+    sign_in(there)
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.ScryptPasswordHasher",
+        *settings.PASSWORD_HASHERS,
+    ]
+
+    sign_in(browser())
+
+    anna.refresh_from_db()
+    assert anna.password.startswith("scrypt$")
+    assert is_signed_in(there)
+
+
 def test_a_reset_password_ends_all_sessions_and_the_link_works_once() -> None:
     person()
     there, here = browser(), browser()

@@ -329,7 +329,11 @@ def test_a_password_that_an_administrator_sets_ends_the_sessions_of_whoever_stol
 
     admin.post(
         f"/admin/accounts/user/{anna.pk}/password/",
-        {"usable_password": "true", "password1": "another-horse-battery", "password2": "another-horse-battery"},
+        {
+            "usable_password": "true",
+            "password1": "another-horse-battery",
+            "password2": "another-horse-battery",
+        },
     )
 
     assert sign_in(browser(), password="another-horse-battery").status_code == 302

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from . import cluster, conf
 from .exceptions import StoreUnavailable
 from .outage import Outage
+from .server import Command, Server
 
 #: Marks a hash that exists and holds nothing else: Redis has no empty hash. No session key may
 #: start with a NUL.
@@ -79,10 +81,23 @@ def client() -> redis.Redis:
     return cast(redis.Redis, get_redis_connection(conf.CACHE_ALIAS))
 
 
+@functools.lru_cache(maxsize=1)
+def _server() -> Server | cluster.ClusterClient:
+    asked: Any = client()
+    return asked if isinstance(asked, cluster.ClusterClient) else Server(asked.connection_pool)
+
+
+# A child process must not share its parent's connections.
+os.register_at_fork(after_in_child=_server.cache_clear)
+
+
 @receiver(setting_changed, dispatch_uid="sso_common.store")
 def _forget_client(*, setting: str, **kwargs: Any) -> None:
     if setting in {conf.DSN_VARIABLE, "CACHES"}:
+        if _server.cache_info().currsize:
+            _forget_connections()
         client.cache_clear()
+        _server.cache_clear()
 
 
 #: Of the one server; a cluster's client has one for each node.
@@ -112,12 +127,20 @@ class answering:  # noqa: N801  used like contextlib.suppress
 
 
 def _forget_connections() -> None:
-    """What was the primary is a replica now. Connections to it would stay open and be read from for
-    ever; new ones go to whoever has its address now."""
-    with contextlib.suppress(RedisError, OSError):
-        asked: Any = client()
-        if isinstance(asked, redis.Redis):  # a cluster's nodes say MOVED instead
-            asked.connection_pool.disconnect(inuse_connections=False)
+    """Close what is not in use. Where the primary has become a replica, connections to it would stay
+    open and be read from for ever; new ones go to whoever has its address now."""
+    server = _server()
+    if isinstance(server, Server):  # a cluster's nodes say MOVED instead
+        server.forget()
+
+
+def _ask(*commands: Command) -> list[Any]:
+    """Send commands of one key each at once, and return the answers; raise the first refusal."""
+    answers = _server().ask(commands)
+    for answer in answers:
+        if isinstance(answer, ResponseError):
+            raise answer
+    return answers
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -144,62 +167,12 @@ def read_session(sid: str, session_key: str | None = None) -> StoredSession:
     """
     dsn = conf.dsn()
     record = identity_key(dsn.namespace, sid)
-    commands: list[tuple[str, str]] = [
-        ("GET", record),
-        ("PTTL", record),
-        ("HGETALL", site_key(dsn.namespace, sid, dsn.site)),
-    ]
+    commands = [("GET", record), ("PTTL", record), ("HGETALL", site_key(dsn.namespace, sid, dsn.site))]
     if session_key is not None:
         commands.append(("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key)))
-    record, ttl, fields, *anonymous = _ask(commands)
-    return StoredSession(record, ttl, _mapping(fields), _mapping(anonymous[0]) if anonymous else {})
-
-
-def _ask(commands: list[tuple[str, str]]) -> list[Any]:
-    """Send commands of one key each at once, and read the answers."""
     with answering():
-        asked: Any = client()
-        answers = asked.ask(commands) if isinstance(asked, cluster.ClusterClient) else _ask_server(commands)
-        for answer in answers:
-            if isinstance(answer, ResponseError):
-                raise answer
-    return answers
-
-
-def _ask_server(commands: list[tuple[str, str]]) -> list[Any]:
-    # A pipeline, without the half of its cost that redis-py's general one spends on features that
-    # are not used here (benchmarks/README.md).
-    pool = client().connection_pool
-    connection: Any = pool.get_connection()
-    packed = "".join([_pack(name, key) for name, key in commands]).encode("ascii")
-
-    def ask() -> list[Any]:
-        connection.send_packed_command([packed])
-        # Read all answers before raising, so that the connection can be used again.
-        return [_answer(connection) for _ in commands]
-
-    try:
-        # Asking twice is safe: nothing here writes.
-        answers: list[Any] = connection.retry.call_with_retry(ask, lambda error: connection.disconnect())
-    except BaseException:
-        # A worker's time limit, for example: whoever used the connection next would read what is left
-        # of these answers, which is another visitor's session.
-        connection.disconnect()
-        raise
-    finally:
-        pool.release(connection)
-    return answers
-
-
-def _pack(name: str, key: str) -> str:
-    return f"*2\r\n${len(name)}\r\n{name}\r\n${len(key)}\r\n{key}\r\n"
-
-
-def _answer(connection: Any) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as refusal:
-        return refusal
+        record, ttl, fields, *anonymous = _ask(*commands)
+    return StoredSession(record, ttl, _mapping(fields), _mapping(anonymous[0]) if anonymous else {})
 
 
 def _mapping(answer: Any) -> dict[bytes, bytes]:
@@ -210,15 +183,15 @@ def _mapping(answer: Any) -> dict[bytes, bytes]:
 def read_anonymous(session_key: str) -> dict[bytes, bytes]:
     """Fetch an anonymous session; empty where there is none. Raises ``StoreUnavailable``."""
     dsn = conf.dsn()
-    (fields,) = _ask([("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key))])
-    return _mapping(fields)
+    with answering():
+        return _mapping(_ask(("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key)))[0])
 
 
 def anonymous_exists(session_key: str) -> bool:
     """Whether an anonymous session of this name exists. Raises ``StoreUnavailable``."""
     dsn = conf.dsn()
     with answering():
-        return bool(client().exists(anonymous_key(dsn.namespace, dsn.site, session_key)))
+        return bool(_ask(("EXISTS", anonymous_key(dsn.namespace, dsn.site, session_key)))[0])
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -241,11 +214,10 @@ class _Script:
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, key: str, *arguments: str | bytes | int) -> Any:
-        connection = client()
         try:
-            return connection.evalsha(self.sha, 1, key, *arguments)
+            return _ask(("EVALSHA", self.sha, 1, key, *arguments))[0]
         except NoScriptError:
-            return connection.eval(self.source, 1, key, *arguments)
+            return _ask(("EVAL", self.source, 1, key, *arguments))[0]
 
 
 # Shared by the two scripts: apply changes to KEYS[1].
@@ -351,7 +323,7 @@ def adopt_anonymous(sid: str, session_key: str, fields: Mapping[bytes, bytes]) -
         identity = identity_key(dsn.namespace, sid)
         if not _ADOPT(site_key(dsn.namespace, sid, dsn.site), identity, MARKER, b"", *flat):
             return False
-        client().unlink(anonymous_key(dsn.namespace, dsn.site, session_key))
+        _ask(("UNLINK", anonymous_key(dsn.namespace, dsn.site, session_key)))
     return True
 
 
@@ -359,14 +331,14 @@ def delete_site_session(sid: str) -> None:
     """Delete what this site keeps in a session. Raises ``StoreUnavailable``."""
     dsn = conf.dsn()
     with answering():
-        client().unlink(site_key(dsn.namespace, sid, dsn.site))
+        _ask(("UNLINK", site_key(dsn.namespace, sid, dsn.site)))
 
 
 def delete_anonymous(session_key: str) -> None:
     """Delete an anonymous session. Raises ``StoreUnavailable``."""
     dsn = conf.dsn()
     with answering():
-        client().unlink(anonymous_key(dsn.namespace, dsn.site, session_key))
+        _ask(("UNLINK", anonymous_key(dsn.namespace, dsn.site, session_key)))
 
 
 def end_session(sid: str, sub: object) -> None:
@@ -376,23 +348,23 @@ def end_session(sid: str, sub: object) -> None:
     """
     dsn = conf.dsn()
     with answering():
-        # Commands of their own: the ACL grants UNLINK on the two keys by different selectors,
-        # and one selector must allow all keys of one command.
-        pipeline = client().pipeline(transaction=False)
-        pipeline.unlink(identity_key(dsn.namespace, sid))
-        pipeline.unlink(site_key(dsn.namespace, sid, dsn.site))
-        _add_event(pipeline, dsn, "signed_out", sid, sub)
-        pipeline.execute()
+        _ask(
+            # Commands of their own: the ACL grants UNLINK on the two keys by different selectors,
+            # and one selector must allow all keys of one command.
+            ("UNLINK", identity_key(dsn.namespace, sid)),
+            ("UNLINK", site_key(dsn.namespace, sid, dsn.site)),
+            _event(dsn, "signed_out", sid, sub),
+        )
 
 
 def touch_session(sid: str, milliseconds: int) -> None:
     """Extend a session's idle timeout; never shortens it and never brings a session back."""
     dsn = conf.dsn()
     with answering():
-        pipeline = client().pipeline(transaction=False)
-        pipeline.pexpire(identity_key(dsn.namespace, sid), milliseconds, gt=True)
-        pipeline.pexpire(site_key(dsn.namespace, sid, dsn.site), milliseconds, gt=True)
-        pipeline.execute()
+        _ask(
+            ("PEXPIRE", identity_key(dsn.namespace, sid), milliseconds, "GT"),
+            ("PEXPIRE", site_key(dsn.namespace, sid, dsn.site), milliseconds, "GT"),
+        )
 
 
 def note_first_seen(sid: str, sub: object) -> None:
@@ -400,18 +372,12 @@ def note_first_seen(sid: str, sub: object) -> None:
     dsn = conf.dsn()
     if save_site_session(sid, Changes(put={MARKER: b""})):
         with answering():
-            pipeline = client().pipeline(transaction=False)
-            _add_event(pipeline, dsn, "first_seen", sid, sub)
-            pipeline.execute()
+            _ask(_event(dsn, "first_seen", sid, sub))
 
 
-def _add_event(pipeline: Any, dsn: conf.Dsn, kind: str, sid: str, sub: object) -> None:
-    pipeline.xadd(
-        events_key(dsn.namespace),
-        {"type": kind, "site": dsn.site, "sid": sid, "sub": str(sub)},
-        maxlen=EVENTS_KEPT,
-        approximate=True,
-    )
+def _event(dsn: conf.Dsn, kind: str, sid: str, sub: object) -> Command:
+    fields = ("type", kind, "site", dsn.site, "sid", sid, "sub", str(sub))
+    return ("XADD", events_key(dsn.namespace), "MAXLEN", "~", EVENTS_KEPT, "*", *fields)
 
 
 # --- events and health -----------------------------------------------------------------------

@@ -315,10 +315,23 @@ def _keep_alive(identity: Identity, milliseconds: int | None, first_seen: bool) 
 
 def _after(response: HttpResponseBase, action: Callable[[], None]) -> None:
     """Run an action once the response has been sent: servers call ``close`` then (PEP 3333)."""
-    close = response.close
+    # Django closes files of its own this way, and unlike ``close`` itself it can be copied.
+    response._resource_closers.append(_Afterwards(action))  # type: ignore[attr-defined]
 
-    def close_then_act() -> None:
-        close()
-        action()
 
-    response.close = close_then_act  # type: ignore[method-assign]
+class _Afterwards:
+    """What is left to do once a response has been sent. A copy of the response, as Django's cache
+    middleware makes and keeps it, has nothing left to do."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action = action
+
+    def __call__(self) -> None:
+        self.action()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Afterwards, (_nothing,)
+
+
+def _nothing() -> None:
+    """The rest of a copy."""

@@ -151,7 +151,8 @@ class StoredSession(NamedTuple):
 
     #: The identity record as it is stored, or None where there is none.
     record: bytes | None
-    #: Milliseconds until the record ends by the idle timeout; negative where there is none.
+    #: Milliseconds until the site session ends by the idle timeout; negative where there is none. It
+    #: never outlives the record, and it may end before it: other sites extend the record and not this.
     ttl: int
     #: The site session: encoded values by field name.
     fields: dict[bytes, bytes]
@@ -166,8 +167,8 @@ def read_session(sid: str, session_key: str | None = None) -> StoredSession:
     ``StoreUnavailable``.
     """
     dsn = conf.dsn()
-    record = identity_key(dsn.namespace, sid)
-    commands = [("GET", record), ("PTTL", record), ("HGETALL", site_key(dsn.namespace, sid, dsn.site))]
+    own = site_key(dsn.namespace, sid, dsn.site)
+    commands = [("GET", identity_key(dsn.namespace, sid)), ("PTTL", own), ("HGETALL", own)]
     if session_key is not None:
         commands.append(("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key)))
     with answering():
@@ -431,4 +432,4 @@ def _patient_client(dsn: conf.Dsn, timeout_ms: int) -> Iterator[redis.Redis]:
 def ping() -> None:
     """Return when Redis answers, to this site's user. Raises ``StoreUnavailable``."""
     with answering():
-        client().ping()
+        _server().ping()

@@ -113,49 +113,52 @@ class ClusterClient(RedisCluster):
 
     def refresh(self) -> None:
         """Learn the topology anew, at once. Raises ``redis.ConnectionError``."""
+        manager = self.nodes_manager
+        configured = {node.name: node for node in (_node(*address) for address in self.start)}
         try:
             # The configured addresses as well, in case all others have changed.
-            self.nodes_manager.initialize(list(self.start), disconnect_startup_nodes_pools=False)
+            manager.startup_nodes = manager.startup_nodes | configured | manager.startup_nodes
+            manager.initialize()
         except (RedisClusterException, OSError) as error:
             raise _as_redis_error(error) from error
 
     def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        by_node: dict[ClusterNode, list[int]] = {}
-        for index, command in enumerate(commands):
-            by_node.setdefault(self._holder(command), []).append(index)
-        batches = {node: [commands[index] for index in indexes] for node, indexes in by_node.items()}
+        holders = [self._holder(command) for command in commands]
+        by_name = {node.name: node for node in holders}  # redis-py 6 cannot hash a node
+        indexes = {name: [i for i, node in enumerate(holders) if node.name == name] for name in by_name}
+        batches = [(node, [commands[i] for i in indexes[name]]) for name, node in by_name.items()]
         answers: list[Any] = [None] * len(commands)
-        for node, found in self._converse(batches).items():
-            for index, answer in zip(by_node[node], found, strict=True):
-                answers[index] = self._follow(node, commands[index], answer)
+        for found, (name, node) in zip(self._converse(batches), by_name.items(), strict=True):
+            for i, answer in zip(indexes[name], found, strict=True):
+                answers[i] = self._follow(node, commands[i], answer)
         return answers
 
-    def _converse(self, batches: dict[ClusterNode, list[Command]]) -> dict[ClusterNode, list[Any]]:
+    def _converse(self, batches: Sequence[tuple[ClusterNode, list[Command]]]) -> list[list[Any]]:
         """Send to all nodes, then read from all: one round trip."""
-        opened: list[tuple[ClusterNode, Any, Any]] = []
-        answers: dict[ClusterNode, list[Any]] = {}
-        for node in batches:
+        opened: list[tuple[Any, Any]] = []
+        answers: list[list[Any]] = []
+        for node, _ in batches:
             self.outages[node.name].check()
         try:
-            for node, commands in batches.items():
+            for node, commands in batches:
                 pool = self.get_redis_connection(node).connection_pool
                 connection: Any = pool.get_connection()
-                opened.append((node, pool, connection))
+                opened.append((pool, connection))
                 connection.send_packed_command(connection.pack_commands(commands))
-            for node, _, connection in opened:
-                answers[node] = [_answer(connection) for _ in batches[node]]
+            for (node, commands), (_, connection) in zip(batches, opened, strict=True):
+                answers.append([_answer(connection) for _ in commands])
                 self.outages[node.name].end()
-            return answers
         except BaseException as error:
             if isinstance(error, TimeoutError):
                 self.outages[node.name].begin()
             # Whoever used one of these next would read what is left of the answers.
-            for _, _, connection in opened:
+            for _, connection in opened:
                 connection.disconnect()
             raise
         finally:
-            for _, pool, connection in opened:
+            for pool, connection in opened:
                 pool.release(connection)
+        return answers
 
     def _follow(self, node: ClusterNode, command: Command, answer: Any) -> Any:
         """Go where a node sends us: the slot has moved, or is just moving."""
@@ -174,7 +177,7 @@ class ClusterClient(RedisCluster):
                     ahead = [("ASKING",)]
                 host = answer.host or node.host
                 node = self._node_at(host, answer.port)
-            answer = self._converse({node: [*ahead, command]})[node][-1]
+            answer = self._converse([(node, [*ahead, command])])[0][-1]
         return answer
 
     def _node_at(self, host: str, port: int) -> ClusterNode:

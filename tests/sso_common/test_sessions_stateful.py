@@ -7,13 +7,22 @@ some of it. Hypothesis looks for an order of steps in which the two disagree.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from sso_common import store
 from sso_common.sessions import SessionStore, UpdateError
@@ -72,26 +81,35 @@ class Sessions(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.valkey.admin.flushall()
+        self.in_flight = 0
         self.signed_in: list[Stored] = [Stored(token=issue("anna"))]
         self.anonymous: list[Stored] = []
+        visitor = Request(SessionStore())
+        self.it_sets(visitor, "cart", 1)
+        self.it_saves(visitor)
 
     # --- requests come --------------------------------------------------------------------------
 
+    @precondition(lambda self: self.in_flight < 3)
     @rule(target=requests)
     def a_signed_in_request_comes(self) -> Request:
+        self.in_flight += 1
         stored = self.signed_in[-1]
         return Request(SessionStore(token=stored.token), token_of=stored)
 
+    @precondition(lambda self: self.in_flight < 3)
     @rule(target=requests)
     def an_anonymous_request_comes(self) -> Request:
-        stored = self.anonymous[-1] if self.anonymous else None
-        key = stored.key if stored else None
-        return Request(SessionStore(key), cookie_of=stored)
+        self.in_flight += 1
+        stored = self.anonymous[-1]
+        return Request(SessionStore(stored.key), cookie_of=stored)
 
+    @precondition(lambda self: self.in_flight < 3)
     @rule(target=requests)
     def a_request_with_both_cookies_comes(self) -> Request:
-        signed_in, anonymous = self.signed_in[-1], self.anonymous[-1] if self.anonymous else None
-        session = SessionStore(anonymous.key if anonymous else None, token=signed_in.token)
+        self.in_flight += 1
+        signed_in, anonymous = self.signed_in[-1], self.anonymous[-1]
+        session = SessionStore(anonymous.key, token=signed_in.token)
         return Request(session, token_of=signed_in, cookie_of=anonymous)
 
     @rule()
@@ -99,9 +117,30 @@ class Sessions(RuleBasedStateMachine):
         end(self.signed_in[-1].token)
         self.signed_in[-1].is_alive = False
 
+    @precondition(lambda self: not self.signed_in[-1].is_alive)
     @rule()
     def the_visitor_signs_in_again(self) -> None:
         self.signed_in.append(Stored(token=issue("anna")))
+
+    @rule(request=requests, name=names, value=values)
+    def a_faster_request_sets_and_saves(self, request: Request, name: str, value: Any) -> None:
+        self._overtake(request, lambda faster: self.it_sets(faster, name, value))
+
+    @rule(request=requests, name=names)
+    def a_faster_request_deletes_a_key_and_saves(self, request: Request, name: str) -> None:
+        self._overtake(request, lambda faster: self.it_deletes_a_key(faster, name))
+
+    def _overtake(self, request: Request, act: Callable[[Request], None]) -> None:
+        stored = request.current
+        if stored is None:
+            return
+        faster = (
+            Request(SessionStore(token=stored.token), token_of=stored)
+            if stored.token
+            else Request(SessionStore(stored.key), cookie_of=stored)
+        )
+        act(faster)
+        self.it_saves(faster)
 
     # --- the model's half -----------------------------------------------------------------------
 
@@ -201,6 +240,11 @@ class Sessions(RuleBasedStateMachine):
             assert expected
             self._name_new_sessions(request)
 
+    @rule(request=consumes(requests))
+    def it_saves_and_ends(self, request: Request) -> None:
+        self.it_saves(request)
+        self.in_flight -= 1
+
     @rule(request=requests)
     def it_loads_again(self, request: Request) -> None:
         data = request.session.load()
@@ -295,8 +339,8 @@ def test_any_order_of_concurrent_requests_does_what_the_model_says(valkey) -> No
     run_state_machine_as_test(
         Sessions,
         settings=settings(
-            max_examples=80,
-            stateful_step_count=25,
+            max_examples=50,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),

@@ -43,7 +43,9 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def ask(topology: StoryTopology, host: str, *lines: str) -> str:
+def ask(
+    topology: StoryTopology, host: str, *lines: str, target: str = "/", host_header: str | None = None
+) -> str:
     """Send one request through the proxy, exactly as written; return the response's head."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -52,7 +54,8 @@ def ask(topology: StoryTopology, host: str, *lines: str) -> str:
         socket.create_connection(address, timeout=10) as plain,
         context.wrap_socket(plain, server_hostname=host) as connection,
     ):
-        request = ["GET / HTTP/1.1", f"Host: {host}:{topology.options.tls_port}", "Connection: close", *lines]
+        host_header = host_header or f"{host}:{topology.options.tls_port}"
+        request = [f"GET {target} HTTP/1.1", f"Host: {host_header}", "Connection: close", *lines]
         connection.sendall("\r\n".join([*request, "", ""]).encode())
         answer = b""
         while chunk := connection.recv(65536):
@@ -123,6 +126,25 @@ def test_attack_a_forged_forwarded_header_changes_nothing(tls: StoryTopology) ->
 
     assert head.startswith("HTTP/1.1 200")  # and no redirect to https, from https
     assert "evil.example" not in head
+
+
+@pytest.mark.parametrize(
+    ("target", "host_header"),
+    [
+        ("/sso/login/", "a.sso.localhost:4444"),
+        ("https://a.sso.localhost/sso/login/", "evil.example"),
+    ],
+    ids=["another-port", "another-host-beside-an-absolute-address"],
+)
+def test_attack_a_host_header_cannot_change_the_addresses_that_a_site_gives_out(
+    tls: StoryTopology, target: str, host_header: str
+) -> None:
+    head = ask(tls, "a.sso.localhost", target=target, host_header=host_header)
+
+    assert head.startswith("HTTP/1.1 302")
+    assert f"a.sso.localhost%3A{tls.options.tls_port}%2F" in head
+    assert host_header not in head
+    assert "4444" not in head
 
 
 def test_attack_a_foreign_host_name_gets_neither_certificate_nor_answer(tls: StoryTopology) -> None:

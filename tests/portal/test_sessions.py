@@ -122,14 +122,14 @@ def test_who_signed_out_everywhere_can_sign_in_again_within_the_same_second() ->
 
 def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
-    write = portal_store.write_record
+    entry_map = registry.entry_map
 
-    def change_meanwhile(*arguments: Any) -> None:
-        # Before the record and its index entry exist, so that re-signing finds nothing.
+    def change_meanwhile(asked: Any) -> Any:
+        # Committed before the record and its index entry exist, so that re-signing finds nothing.
         get_user_model().objects.filter(pk=user.pk).update(first_name="Changed")
-        write(*arguments)
+        return entry_map(asked)
 
-    monkeypatch.setattr(portal_store, "write_record", change_meanwhile)
+    monkeypatch.setattr(registry, "entry_map", change_meanwhile)
     token = issue(user)
 
     assert identity_of(token).user.first_name == "Changed"
@@ -137,13 +137,13 @@ def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.
 
 def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
-    write = portal_store.write_record
+    entry_map = registry.entry_map
 
-    def deactivate_meanwhile(*arguments: Any) -> None:
+    def deactivate_meanwhile(asked: Any) -> Any:
         get_user_model().objects.filter(pk=user.pk).update(is_active=False)
-        write(*arguments)
+        return entry_map(asked)
 
-    monkeypatch.setattr(portal_store, "write_record", deactivate_meanwhile)
+    monkeypatch.setattr(registry, "entry_map", deactivate_meanwhile)
     token = issue(user)
 
     assert not is_alive(token)

@@ -2,9 +2,11 @@
 
 from django.contrib import admin
 from django.contrib.auth import login, logout
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import redirect
 from django.template import Context, Template
 from django.urls import include, path
 
@@ -27,6 +29,15 @@ def private(request: HttpRequest) -> HttpResponse:
     return HttpResponse("private")
 
 
+@permission_required("auth.delete_user")
+def needs_permission(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("permitted")
+
+
+def csrf(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(get_token(request))
+
+
 def put(request: HttpRequest) -> JsonResponse:
     """Set each query parameter in the session; return all of it."""
     for key, value in request.GET.items():
@@ -46,6 +57,11 @@ def flush(request: HttpRequest) -> HttpResponse:
 def sign_out(request: HttpRequest) -> HttpResponse:
     logout(request)
     return HttpResponse("signed out")
+
+
+def sign_out_and_in(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect("sso:login")
 
 
 def local_login(request: HttpRequest) -> HttpResponse:
@@ -81,10 +97,13 @@ urlpatterns = [
     path("user/", user_name),
     path("identity/", identity),
     path("private/", private),
+    path("needs-permission/", needs_permission),
+    path("csrf/", csrf),
     path("put/", put),
     path("show/", show),
     path("flush/", flush),
     path("sign-out/", sign_out),
+    path("sign-out-and-in/", sign_out_and_in),
     path("local-login/", local_login),
     path("swallowing/", swallowing),
     path("async/user/", async_user),

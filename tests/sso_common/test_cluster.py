@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.test import Client, override_settings
 from redis.crc import key_slot
 
 from sso_common import cluster, conf, store, testing
-from sso_common.exceptions import StoreUnavailable
+from sso_common.exceptions import InvalidDsn, StoreUnavailable
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken, mint_token
 from tests.servers import VALKEY_PASSWORD, ValkeyCluster, ValkeyServer, until, valkey_cluster
@@ -384,6 +385,37 @@ def test_a_process_starts_while_the_first_address_of_the_dsn_is_dead(servers: Va
 
     assert client.get(record_name(token)) is not None
     client.close()
+
+
+def test_a_node_that_is_taken_for_the_only_server_makes_nobody_absent(servers: ValkeyCluster) -> None:
+    first, second, _ = servers.primaries()
+    token = token_on(servers, second)
+    text = testing.make_dsn("site_a", first.url)
+    entry = conf.cache(text)
+    with (
+        override_settings(SSO_DSN=text, CACHES={"sso": entry}),
+        pytest.raises(StoreUnavailable, match="Moved"),
+    ):
+        read(token)
+
+
+@pytest.mark.parametrize(
+    "redis_url",
+    ["redis://a:1,b:2", "redis-cluster://a:1,,b:2", "redis-cluster://a:1,b:0", "redis-cluster://a:1,b:x"],
+)
+def test_an_address_that_cannot_be_a_clusters_is_refused(redis_url: str) -> None:
+    with pytest.raises(InvalidDsn):
+        conf.parse_dsn(testing.make_dsn("site_a", redis_url))
+
+
+def test_a_clusters_address_keeps_its_nodes_and_options_and_gets_the_sites_user() -> None:
+    dsn = conf.parse_dsn(testing.make_dsn("site_a", "rediss-cluster://x:y@a:1,[::1]:2?ssl_ca_certs=/ca"))
+    bare = replace(dsn, redis_url="rediss-cluster://a,b:2")
+
+    assert dsn.redis_login_url == "rediss://x:y@a:1,[::1]:2?ssl_ca_certs=/ca"
+    assert bare.redis_login_url == f"rediss://sso-test-site_a:{bare.site_keys[0].redis_password}@a,b:2"
+    assert cluster.split_host("[::1]:2") == ("::1", 2)
+    assert cluster.split_host("a") == ("a", 6379)
 
 
 def test_a_cluster_that_is_not_there_is_unavailable_and_not_an_error(servers: ValkeyCluster) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.admin import EmailAddressAdmin
 from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -123,3 +124,20 @@ class UserAdmin(DjangoUserAdmin):
     def _report(self, request: HttpRequest, count: int) -> None:
         text = ngettext("Done for %(count)s person.", "Done for %(count)s people.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS)
+
+
+class AddressAdmin(EmailAddressAdmin):
+    """allauth's addresses, by which passwords are reset: for superusers. Other staff change a person's
+    address on the person's page."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        return super().get_actions(request) if request.user.is_superuser else {}

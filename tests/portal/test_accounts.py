@@ -522,6 +522,24 @@ def test_attack_staff_take_over_a_superuser(as_staff: Client) -> None:
     assert root.check_password("root-pw")
 
 
+def test_attack_staff_give_a_superuser_an_address_of_their_own(as_staff: Client) -> None:
+    from django.contrib.auth.models import Permission
+
+    root = User.objects.create_superuser("root", "root@example.com", "root-pw")
+    address = EmailAddress.objects.get(user=root)
+    clerk = User.objects.get(username="clerk")
+    clerk.user_permissions.add(*Permission.objects.filter(content_type__model="emailaddress"))
+    form = {"user": str(root.pk), "email": "clerk2@example.com", "verified": "on", "primary": "on"}
+    action = {"action": "delete_selected", "_selected_action": str(address.pk), "post": "yes"}
+
+    added = as_staff.post("/admin/account/emailaddress/add/", form)
+    changed = as_staff.post(f"/admin/account/emailaddress/{address.pk}/change/", form)
+    as_staff.post("/admin/account/emailaddress/", action)
+
+    assert (added.status_code, changed.status_code) == (403, 403)
+    assert list(EmailAddress.objects.filter(user=root).values_list("email", flat=True)) == [root.email]
+
+
 def test_a_user_made_in_the_administration_has_an_address_at_allauth(as_staff: Client) -> None:
     form = {"username": "new", "email": "New@example.com", "usable_password": "false"}
 

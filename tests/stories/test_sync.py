@@ -147,11 +147,9 @@ def test_a_row_that_somebody_changed_at_the_site_is_reported_and_repaired(
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_a_change_arrives_within_a_second_or_two_of_being_made(
+def test_an_event_brings_a_change_at_once_and_not_the_next_poll(
     topology: StoryTopology, shell: Callable[[str], Shell], new_person: Callable[..., Person], site: str
 ) -> None:
-    """The event wakes the follower; its polling alone would take up to ``SSO_POLL_INTERVAL``."""
-    began = time.monotonic()
     times = []
     for _ in range(3):
         mia = new_person("Mia")
@@ -161,4 +159,5 @@ def test_a_change_arrives_within_a_second_or_two_of_being_made(
         )
         times.append(time.monotonic() - began)
 
-    assert min(times) < 2.0
+    # All but the first were made just after a look at the feed: a poll alone would take 4 to 6 s.
+    assert max(times[1:]) < 3.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
@@ -31,8 +32,20 @@ class PortalAccountAdapter(DefaultAccountAdapter):
         """Closed unless the operator opens it (``SSO_OPEN_SIGNUP=1``)."""
         return bool(settings.SSO_OPEN_SIGNUP)
 
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        return _at_the_portal(super().get_reset_password_from_key_url(key))
+
+    def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: Any) -> str:
+        return _at_the_portal(super().get_email_confirmation_url(request, emailconfirmation))
+
     def format_email_subject(self, subject: str) -> str:
         return subject
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         super().send_mail(template_prefix, email, {"portal_url": settings.PORTAL_URL.geturl(), **context})
+
+
+def _at_the_portal(url: str) -> str:
+    """allauth goes by the Host header: a stranger would choose where a mailed link leads."""
+    portal = settings.PORTAL_URL
+    return urlsplit(url)._replace(scheme=portal.scheme, netloc=portal.netloc).geturl()

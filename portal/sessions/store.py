@@ -47,7 +47,6 @@ def write_record(sub: uuid.UUID, sid: str, record: bytes, idle: int, exp: int) -
         pipeline.expireat(index, exp, gt=True)
         pipeline.execute()  # in a cluster, another node's matter
         pipeline.set(store.identity_key(namespace, sid), record, ex=idle, nx=True)
-        _add_event(pipeline, "signed_in", sid=sid, sub=str(sub))
         pipeline.execute()
 
 

@@ -301,6 +301,18 @@ def test_redis_away_is_a_503_that_touches_no_cookie(valkey: ValkeyServer) -> Non
     assert is_signed_in(client)
 
 
+def test_attack_a_site_that_exhausts_the_stream_of_events_keeps_nobody_from_signing_in(
+    valkey: ValkeyServer,
+) -> None:
+    person()
+    valkey.admin.xadd("sso:events", {"type": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
+
+    client = browser()
+    sign_in(client)
+
+    assert is_signed_in(client)
+
+
 # --- passwords ----------------------------------------------------------------------------------------
 
 
@@ -410,6 +422,17 @@ def test_mails_name_the_portal_and_hold_no_placeholders() -> None:
     assert message.subject == "Set a new password"
     assert "http://portal.sso.localhost/accounts/password/reset/key/" in message.body
     assert not re.search(r"{{|{%|&amp;|\n\n\n", message.body)
+
+
+@pytest.mark.parametrize("host", [f"{HOST}:4444", "127.0.0.1:4444"])
+def test_attack_the_host_header_of_a_strangers_request_chooses_where_the_mailed_link_leads(host: str) -> None:
+    person()
+
+    browser().post("/accounts/password/reset/", {"email": "anna@example.com"}, headers={"host": host})
+
+    link = re.search(r"http\S+/key/\S+", mail.outbox[-1].body)
+    assert link is not None
+    assert urlsplit(link[0]).netloc == HOST
 
 
 def test_guessing_passwords_is_slowed_down_for_all_processes_together(valkey: ValkeyServer) -> None:

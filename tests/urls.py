@@ -1,7 +1,7 @@
 """Views of the plain site: each looks at as much of the session as its name says."""
 
 from django.contrib import admin
-from django.contrib.auth import login, logout
+from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -87,6 +87,22 @@ async def async_put(request: HttpRequest) -> JsonResponse:
     return JsonResponse(dict(await request.session.aitems()))
 
 
+@login_required
+async def async_private(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("private")
+
+
+async def async_sign_out(request: HttpRequest) -> HttpResponse:
+    await alogout(request)
+    return HttpResponse("signed out")
+
+
+async def async_local_login(request: HttpRequest) -> HttpResponse:
+    user = await User.objects.aget(username=request.GET["username"])
+    await alogin(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("signed in locally")
+
+
 async def async_identity(request: HttpRequest) -> JsonResponse:
     sso = await request.asso()  # type: ignore[attr-defined]
     return JsonResponse({"sub": str(sso.sub)} if sso else {})
@@ -109,6 +125,9 @@ urlpatterns = [
     path("async/user/", async_user),
     path("async/put/", async_put),
     path("async/identity/", async_identity),
+    path("async/private/", async_private),
+    path("async/sign-out/", async_sign_out),
+    path("async/local-login/", async_local_login),
     path("sso/", include("sso_common.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,159 @@
+"""The Django admin behind the single sign-on: a role opens it, nobody loops, and there is a spare key."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+
+from sso_common import testing
+from sso_common.admin import SSOAdminSite
+from tests.sso_common.tools import has_identity, token_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
+
+LOCAL_FORM = "/admin/login/?local&next=/admin/"
+
+
+@pytest.fixture
+def operator() -> User:
+    return User.objects.create_superuser("operator", "operator@example.com", "of-the-tests")
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    testing.sign_in(client, "anna", roles=["staff"])
+    return client
+
+
+def test_it_is_the_admin_that_sso_common_brings() -> None:
+    assert isinstance(admin.site, SSOAdminSite)
+
+
+def test_nobody_in_particular_is_sent_to_the_portal_and_back(client: Client) -> None:
+    response = client.get("/admin/auth/user/?q=1", follow=False)
+    hop = client.get(response["Location"])
+
+    assert response.status_code == 302
+    assert hop["Location"] == "/sso/login/?next=%2Fadmin%2Fauth%2Fuser%2F%3Fq%3D1"
+
+
+def test_a_role_that_the_site_has_mapped_opens_the_admin(staff: Client) -> None:
+    response = staff.get("/admin/")
+
+    assert response.status_code == 200
+    assert User.objects.get().is_staff
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/auth/user/", "/admin/login/", "/admin/logout/"])
+def test_signed_in_without_the_role_is_403_at_once_and_no_loop(client: Client, path: str) -> None:
+    testing.sign_in(client, "anna", roles=["editor"])
+
+    response = client.get(path)
+
+    assert response.status_code == 403
+    assert "may not enter" in response.text
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/login/?local"])
+def test_not_admitted_to_the_site_is_no_way_into_its_admin(client: Client, path: str) -> None:
+    testing.sign_in(client, "mallory", sites={"site_b": ["staff"]})
+
+    response = client.get(path, follow=True)
+
+    assert response.status_code in {200, 403}
+    assert "Site administration" not in response.text
+    assert not User.objects.exists()
+
+
+def test_a_role_at_another_site_opens_nothing_here(client: Client) -> None:
+    testing.sign_in(client, "mallory", sites={"site_a": [], "site_b": ["staff"]})
+
+    assert client.get("/admin/").status_code == 403
+
+
+def test_a_role_that_is_taken_away_closes_the_admin_at_the_next_request(staff: Client) -> None:
+    staff.get("/admin/")
+    token = token_of(staff)
+    demoted = testing.make_identity(token, "anna", version=2)
+    testing.store_record(token.sid, testing.sign_record(demoted))
+
+    assert staff.get("/admin/").status_code == 403
+
+
+def test_the_spare_key_is_djangos_own_form(client: Client, operator: User) -> None:
+    form = client.get(LOCAL_FORM)
+    assert form.status_code == 200
+    assert 'name="password"' in form.text
+
+    response = client.post(
+        LOCAL_FORM, {"username": "operator", "password": "of-the-tests", "next": "/admin/"}
+    )
+
+    assert (response.status_code, response["Location"]) == (302, "/admin/")
+    assert client.get("/admin/").status_code == 200
+
+
+def test_the_spare_key_needs_the_right_password(client: Client, operator: User) -> None:
+    response = client.post(LOCAL_FORM, {"username": "operator", "password": "wrong"})
+
+    assert response.status_code == 200
+    assert client.get("/admin/").status_code == 302
+
+
+def test_a_synced_user_has_no_spare_key(client: Client) -> None:
+    testing.sign_in(client, "anna", roles=["staff"])
+    client.get("/admin/")
+    stranger = Client()
+
+    response = stranger.post(LOCAL_FORM, {"username": "anna", "password": ""})
+    assert response.status_code == 200
+    response = stranger.post(LOCAL_FORM, {"username": "anna", "password": "!"})
+    assert response.status_code == 200
+    assert stranger.get("/admin/").status_code == 302
+
+
+def test_the_spare_key_is_guarded_against_forged_requests(operator: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+
+    response = client.post(LOCAL_FORM, {"username": "operator", "password": "of-the-tests"})
+
+    assert response.status_code == 403
+    assert client.get("/admin/").status_code == 302
+
+
+def test_whoever_may_enter_already_is_sent_on(staff: Client) -> None:
+    assert staff.get("/admin/login/?next=/admin/auth/")["Location"] == "/admin/auth/"
+    assert staff.get("/admin/login/")["Location"] == "/admin/"
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_open_redirect_through_the_admins_login(staff: Client, target: str) -> None:
+    assert staff.get("/admin/login/", {"next": target})["Location"] == "/admin/"
+
+
+def test_open_redirect_from_https_to_http_through_the_admins_login(staff: Client) -> None:
+    response = staff.get("/admin/login/", {"next": "http://testserver/admin/"}, secure=True)
+
+    assert response["Location"] == "/admin/"
+
+
+def test_the_admins_logout_signs_out_everywhere(staff: Client) -> None:
+    staff.get("/admin/")
+
+    staff.post("/admin/logout/")
+
+    assert not has_identity(token_of(staff))
+    assert staff.get("/admin/").status_code == 302
+
+
+def test_redis_down_is_503_in_the_admin_too(staff: Client, valkey) -> None:
+    valkey.kill()
+
+    for path in ("/admin/", "/admin/login/", "/admin/logout/"):
+        response = staff.get(path)
+        assert response.status_code == 503
+        assert not response.cookies

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -146,11 +146,11 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
         request.asso = partial(aget_identity, request)  # type: ignore[attr-defined]
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """In place of a redirect to the login hop: 403 for who is signed in already, for whom the
-        hop could do nothing but send them back, for ever; 401 for scripts, which could not follow."""
+        """In place of a redirect to the login hop: 403 for who is signed in and not admitted, or
+        would be sent straight back to this page, for ever; 401 for scripts, which could not follow."""
         if not _is_login_redirect(request, response):
             return response
-        if is_signed_in(request):
+        if is_signed_in(request) and (_is_not_admitted(request) or _leads_back(request, response)):
             return responses.forbidden(request)
         if responses.wants_json(request):
             return responses.unauthorized(request.build_absolute_uri(resolve_url(settings.LOGIN_URL)))
@@ -287,15 +287,31 @@ def _set_session_cookie(session: SessionStore, response: HttpResponseBase) -> No
 def _is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool:
     if response.status_code not in {302, 303}:
         return False
-    location = urlsplit(response.headers.get("Location", "")).path
-    return location == urlsplit(resolve_url(settings.LOGIN_URL)).path != request.path
+    location = urlsplit(response.headers.get("Location", ""))
+    if location.netloc not in {"", request.get_host()}:
+        return False  # another site's hop
+    return location.path == urlsplit(resolve_url(settings.LOGIN_URL)).path != request.path
+
+
+def _leads_back(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether the hop, sent there as by ``login_required``, would come back to this very page."""
+    query = parse_qs(urlsplit(response.headers["Location"]).query)
+    target = urlsplit(query.get(auth.REDIRECT_FIELD_NAME, [""])[-1])
+    return target.path == urlsplit(request.build_absolute_uri()).path
+
+
+def _is_not_admitted(request: HttpRequest) -> bool:
+    session = _session(request)
+    return session is not None and isinstance(session.refusal, NotAdmitted)
 
 
 def is_signed_in(request: HttpRequest) -> bool:
     """Whether the view has found that somebody is signed in, be it to another site. Asks nothing."""
     session = _session(request)
-    if session is None or isinstance(session.refusal, NotAdmitted):
-        return session is not None
+    if session is None:
+        return False
+    if _is_not_admitted(request):
+        return True
     # The session is asked as well, for after logout() the cached user is there still.
     user = getattr(request, "_cached_user", None)
     is_open = session.known_identity is not None or session.has_local_login()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,8 @@ from . import cluster, conf
 from .exceptions import StoreUnavailable
 from .outage import Outage
 from .server import Command, Server
+
+logger = logging.getLogger("sso_common.store")
 
 #: Marks a hash that exists and holds nothing else: Redis has no empty hash. No session key may
 #: start with a NUL.
@@ -349,13 +352,21 @@ def end_session(sid: str, sub: object) -> None:
     """
     dsn = conf.dsn()
     with answering():
-        _ask(
-            # Commands of their own: the ACL grants UNLINK on the two keys by different selectors,
-            # and one selector must allow all keys of one command.
-            ("UNLINK", identity_key(dsn.namespace, sid)),
-            ("UNLINK", site_key(dsn.namespace, sid, dsn.site)),
-            _event(dsn, "signed_out", sid, sub),
+        # Commands of their own: the ACL grants UNLINK on the two keys by different selectors,
+        # and one selector must allow all keys of one command.
+        *unlinked, noted = _server().ask(
+            [
+                ("UNLINK", identity_key(dsn.namespace, sid)),
+                ("UNLINK", site_key(dsn.namespace, sid, dsn.site)),
+                _event(dsn, "signed_out", sid=sid, sub=sub),
+            ]
         )
+        for answer in unlinked:
+            if isinstance(answer, ResponseError):
+                raise answer
+    if isinstance(noted, ResponseError):
+        # The session has ended all the same; that is what was asked for.
+        logger.error("A sign-out was not noted in the stream of events: %s", type(noted).__name__)
 
 
 def touch_session(sid: str, milliseconds: int) -> None:
@@ -369,15 +380,21 @@ def touch_session(sid: str, milliseconds: int) -> None:
 
 
 def note_first_seen(sid: str, sub: object) -> None:
-    """Leave the marker of this site in a session, and tell the portal's log of it."""
+    """Leave the marker of this site in a session, and tell the portal's log of it.
+
+    The event does not name the session: every site reads the stream, and whoever knows a live
+    session's name can read its record.
+    """
     dsn = conf.dsn()
     if save_site_session(sid, Changes(put={MARKER: b""})):
         with answering():
-            _ask(_event(dsn, "first_seen", sid, sub))
+            _ask(_event(dsn, "first_seen", sub=sub))
 
 
-def _event(dsn: conf.Dsn, kind: str, sid: str, sub: object) -> Command:
-    fields = ("type", kind, "site", dsn.site, "sid", sid, "sub", str(sub))
+def _event(dsn: conf.Dsn, kind: str, **details: object) -> Command:
+    fields = ["type", kind, "site", dsn.site]
+    for name, value in details.items():
+        fields += [name, str(value)]
     return ("XADD", events_key(dsn.namespace), "MAXLEN", "~", EVENTS_KEPT, "*", *fields)
 
 

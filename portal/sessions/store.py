@@ -62,7 +62,12 @@ def delete_records(pairs: Iterable[tuple[str, uuid.UUID]], sites: Sequence[str],
             pipeline.zrem(store.user_key(namespace, sub), sid)
             if announce:
                 _add_event(pipeline, "signed_out", sid=sid, sub=str(sub))
-        pipeline.execute()
+        commands = [arguments[0] for arguments, _ in pipeline.command_stack]
+        answers = pipeline.execute(raise_on_error=False)
+        for command, answer in zip(commands, answers, strict=True):
+            # A stream that takes no more events must not keep a session alive.
+            if isinstance(answer, Exception) and command != "XADD":
+                raise answer
 
 
 def forget_index_entry(sid: str, sub: uuid.UUID) -> None:

@@ -352,7 +352,23 @@ def test_the_first_visit_leaves_a_marker_and_an_event(token: SessionToken) -> No
     store.note_first_seen(token.sid, testing.subject("anna"))
 
     assert store.read_session(token.sid).fields == {MARKER: b""}
-    assert [event[b"sid"] for event in events("first_seen")] == [token.sid.encode()]
+    (event,) = events("first_seen")
+    assert event[b"sub"] == str(testing.subject("anna")).encode()
+
+
+def test_the_stream_that_every_site_reads_names_no_live_session(token: SessionToken) -> None:
+    store.note_first_seen(token.sid, testing.subject("anna"))
+
+    assert all(token.sid.encode() not in event.values() for event in events("first_seen"))
+
+
+def test_a_stream_that_takes_no_more_events_keeps_nobody_from_signing_out(token: SessionToken) -> None:
+    """A site may write any id; after the greatest there is, Redis refuses all further events."""
+    store.client().xadd(store.events_key(conf.namespace()), {"type": "spoil"}, id=f"{2**64 - 1}-{2**64 - 1}")
+
+    store.end_session(token.sid, testing.subject("anna"))
+
+    assert not has_identity(token)
 
 
 def test_a_first_visit_after_signing_out_leaves_nothing(token: SessionToken) -> None:

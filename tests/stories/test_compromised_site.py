@@ -1,4 +1,7 @@
-"""A compromised site compromises itself: all that site A knows opens nothing of site B or the portal."""
+"""A compromised site compromises itself: none of its keys opens anything of site B or the portal.
+
+What it still has are its visitors: each of them sends it a cookie that is good at every site.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ class Command(BaseCommand):
             metavar="USERNAME",
             help=_(
                 "also link staff and superusers: the ones named, or all. Who controls the mailbox "
-                "at the portal then has their privileges here"
+                "at the portal then has their privileges here, is_staff only through a role that "
+                "SSO_STAFF_ROLES names"
             ),
         )
         parser.add_argument(

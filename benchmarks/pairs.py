@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 RESAMPLES = 2000
@@ -29,10 +30,26 @@ class Ratio:
     pairs: int
 
 
-def compare(ours: Callable[[], float], stock: Callable[[], float], pairs: int) -> Ratio:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure: so many pairs, or fewer where the time is up before."""
+
+    pairs: int
+    seconds: float
+
+    def turns(self) -> Iterator[int]:
+        """The numbers of the turns; at least four."""
+        deadline = time.monotonic() + self.seconds
+        for turn in range(self.pairs):
+            if turn >= 4 and time.monotonic() > deadline:
+                return
+            yield turn
+
+
+def compare(ours: Callable[[], float], stock: Callable[[], float], effort: Effort) -> Ratio:
     """Measure both in turns; which goes first alternates, so that neither has the better place."""
     measured = []
-    for turn in range(pairs):
+    for turn in effort.turns():
         if turn % 2:
             first = stock()
             measured.append((ours(), first))
@@ -50,7 +67,7 @@ def compare(ours: Callable[[], float], stock: Callable[[], float], pairs: int) -
         high=high,
         first_quartile=first_quartile,
         third_quartile=third_quartile,
-        pairs=pairs,
+        pairs=len(ratios),
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from demo.parts import Part, Watchdog, stop_all
 from demo.topology import free_port
 
-from .pairs import Ratio, compare
+from .pairs import Effort, Ratio, compare
 from .world import World
 
 PROJECTS = ("ours", "stock")
@@ -36,14 +36,14 @@ EXPECTED = b"Signed in as anna."
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 
-def measure(world: World, interface: str, pairs: int) -> Ratio:
+def measure(world: World, interface: str, effort: Effort) -> Ratio:
     """Requests per second, in turns."""
     with _running(world, interface) as ports, ThreadPoolExecutor(CONNECTIONS) as threads:
         clients = {name: _clients(world, interface, name, ports[name]) for name in PROJECTS}
         rate = {name: functools.partial(_rate, threads, clients[name]) for name in PROJECTS}
         for name in PROJECTS * 10:
             rate[name]()  # warm
-        return compare(rate["ours"], rate["stock"], pairs)
+        return compare(rate["ours"], rate["stock"], effort)
 
 
 @contextlib.contextmanager
@@ -54,9 +54,9 @@ def _running(world: World, interface: str) -> Iterator[dict[str, int]]:
     with tempfile.TemporaryDirectory(prefix="sso-bench-") as folder:
         parts = []
         for name, port in ports.items():
-            command = [sys.executable, "-W", "ignore", "-m", "granian", "--host", "127.0.0.1", "--port", str(port)]
-            command += ["--workers", "1", "--no-ws", "--log-level", "warning", *options]
-            command += ["--factory", f"django.core.{application}"]
+            command = [sys.executable, "-W", "ignore", "-m", "granian", "--workers", "1", "--no-ws"]
+            command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+            command += [*options, "--factory", f"django.core.{application}"]
             log = Path(folder, f"{name}.log")
             parts.append(Part(name, command, world.environment_of(name), log, watchdog))
         try:

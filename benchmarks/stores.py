@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .pairs import Ratio, compare
+from .pairs import Effort, Ratio, compare
 from .world import SESSIONS, TYPICAL, World
 
 CALLS = 20  # in one turn, of which the median counts: a call that was interrupted says nothing
 
 
-def measure(world: World, pairs: int) -> Iterator[tuple[str, Ratio]]:
+def measure(world: World, effort: Effort) -> Iterator[tuple[str, Ratio]]:
     """Yield each comparison with its name."""
     for size in SESSIONS:
         our_key, stock_key = world.anonymous_keys[size]
@@ -32,12 +32,12 @@ def measure(world: World, pairs: int) -> Iterator[tuple[str, Ratio]]:
             ("signed in", signed_in, stock),
             ("anonymous", anonymous, stock_anonymous),
         ):
-            yield f"load, {who}, {size}", compare(_loads(ours), _loads(theirs), pairs)
-            yield f"save, {who}, {size}", compare(_saves(ours()), _saves(theirs()), pairs)
+            yield f"load, {who}, {size}", compare(_loads(ours), _loads(theirs), effort)
+            yield f"save, {who}, {size}", compare(_saves(ours()), _saves(theirs()), effort)
     with asyncio.Runner() as runner:
         ours = functools.partial(_ours, token=world.tokens[TYPICAL])
         theirs = functools.partial(_stock, world.stock_keys[TYPICAL])
-        ratio = compare(lambda: runner.run(_aloads(ours)), lambda: runner.run(_aloads(theirs)), pairs // 2)
+        ratio = compare(lambda: runner.run(_aloads(ours)), lambda: runner.run(_aloads(theirs)), effort)
         yield f"async load, signed in, {TYPICAL}", ratio
 
 

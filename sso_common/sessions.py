@@ -82,6 +82,8 @@ class SessionStore(SessionBase):
         self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None
+        #: What the token opened, also where this site does not admit its subject.
+        self._verified: Identity | None = None
         self._ttl = 0
         self._first_seen = False
         #: Encoded values as they are known to be stored; None where that is not known, so that
@@ -128,7 +130,8 @@ class SessionStore(SessionBase):
         stored = self._ask(store.read_session, token.sid, self._session_key)
         self._unresolved = None
         try:
-            identity = self._admit(stored, token)
+            identity = self._verify(stored, token)
+            self._require_admission(identity)
         except SSOError as refusal:
             self.refuse(refusal)
             if not hasattr(self, "_session_cache"):
@@ -144,17 +147,19 @@ class SessionStore(SessionBase):
         else:
             logger.info("Not signed in: %s", refusal, extra={"reason": refusal.reason})
 
-    def _admit(self, stored: store.StoredSession, token: SessionToken) -> Identity:
+    def _verify(self, stored: store.StoredSession, token: SessionToken) -> Identity:
         if stored.record is None:
             raise NoIdentity
-        identity = verify_identity(stored.record, token, conf.public_keys(), time.time())
+        self._verified = verify_identity(stored.record, token, conf.public_keys(), time.time())
+        return self._verified
+
+    def _require_admission(self, identity: Identity) -> None:
         if not identity.user.is_active:
             raise UserInactive(str(identity.sub))
         if identity.auth_time < identity.user.not_before:
             raise SessionRevoked(str(identity.sub))
         if not identity.is_admitted_to(conf.site()):
             raise NotAdmitted(str(identity.sub))
-        return identity
 
     def _open_signed_in(self, token: SessionToken, identity: Identity, stored: store.StoredSession) -> None:
         anonymous_key = self._session_key
@@ -217,22 +222,24 @@ class SessionStore(SessionBase):
 
     def leave(self) -> None:
         """Become a new, empty, anonymous session, and touch nothing in the store."""
-        self._unresolved = self._token = self._identity = None
+        self._unresolved = self._token = self._identity = self._verified = None
         self._session_key = None
         self._session_cache, self._stored = {}, {}
 
     def sign_out(self) -> None:
         """End the session everywhere. Does nothing where nobody is signed in by the portal.
 
-        A session whose user this site refuses can be signed out like any other. Raises
-        ``StoreUnavailable``: nobody is told that they are signed out when they are not.
+        Whoever this site does not admit can sign out like anybody else. Raises ``StoreUnavailable``:
+        nobody is told that they are signed out when they are not.
         """
         self.resolve()
-        identity = self._identity
+        identity = self._identity or self._verified
         if identity is None:
             return
         self._ask(store.end_session, identity.sid, identity.sub)
-        self.leave()
+        self._verified = None
+        if self._identity is not None:
+            self.leave()
 
     def has_local_login(self) -> bool:
         """Whether a local login is known of (``client.force_login``, a break-glass superuser). Asks

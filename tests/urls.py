@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect
@@ -30,8 +31,13 @@ def private(request: HttpRequest) -> HttpResponse:
 
 
 @permission_required("auth.delete_user")
-def needs_permission(request: HttpRequest) -> HttpResponse:
+def needs_permission(request: HttpRequest, text: str = "") -> HttpResponse:
     return HttpResponse("permitted")
+
+
+@login_required
+def by_way_of_the_hop(request: HttpRequest) -> HttpResponse:
+    return redirect_to_login("/user/")
 
 
 def csrf(request: HttpRequest) -> HttpResponse:
@@ -114,6 +120,8 @@ urlpatterns = [
     path("identity/", identity),
     path("private/", private),
     path("needs-permission/", needs_permission),
+    path("needs-permission/<text>/", needs_permission),
+    path("by-way-of-the-hop/", by_way_of_the_hop),
     path("csrf/", csrf),
     path("put/", put),
     path("show/", show),

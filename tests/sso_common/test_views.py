@@ -10,6 +10,7 @@ from django.test import Client
 
 from sso_common import conf, store, testing
 from sso_common.models import Account, FeedCursor
+from sso_common.tokens import mint_token
 from sso_common.views import EXPLANATIONS
 from tests.sso_common.tools import end, has_identity, names_in_redis, record_name, token_of, without_cookies
 
@@ -102,7 +103,7 @@ def _returned(client: Client):
 def _two_cookies(client: Client):
     name, value = conf.cookie_name(), token_of(client).value
     client.cookies.clear()
-    cookies = f"{name}={value}; {name}={value[:-1]}A"
+    cookies = f"{name}={value}; {name}={mint_token().value}"
     return client.get(HOP, {"returned": "1"}, headers={"cookie": cookies})
 
 
@@ -257,6 +258,15 @@ def test_signing_out_ends_a_local_login_too(client: Client) -> None:
 
     assert client.get("/user/").content == b"nobody"
     assert response.cookies["__Host-session"].value == ""
+
+
+def test_whoever_is_not_admitted_here_can_still_sign_out(client: Client) -> None:
+    client.get("/put/?cart=mug")
+    testing.sign_in(client, "mallory", sites={"site_b": []})
+
+    client.post("/sso/logout/")
+
+    assert not has_identity(token_of(client))
 
 
 def test_whoever_this_site_has_deactivated_can_still_sign_out(visitor: Client) -> None:

@@ -4,8 +4,8 @@ Environment, the first four required: ``SSO_ROOT_SECRET`` (base64url of at least
 ``SSO_PORTAL_URL``, ``SSO_DOMAIN``, ``SSO_REDIS_URL`` (with the portal's own Redis user and password);
 then ``SSO_SITE_REDIS_URL`` (how sites reach Redis, where that differs), ``SSO_NAMESPACE``,
 ``DATABASE_URL``, ``SSO_SIGNING_KEYS``, ``SSO_SIGNING_KEY``, ``SSO_PORTAL_KEYS`` (see ``portal/keys.py``),
-``SSO_OPEN_SIGNUP``, ``SSO_CLIENT_IP_HEADER``, ``EMAIL_HOST`` and its relatives, ``EMAIL_FOLDER``,
-``DEFAULT_FROM_EMAIL``, ``DJANGO_DEBUG``.
+``SSO_OPEN_SIGNUP``, ``SSO_CLIENT_IP_HEADER``, ``SSO_AUDIT_DAYS``, ``EMAIL_HOST`` and its relatives,
+``EMAIL_FOLDER``, ``DEFAULT_FROM_EMAIL``, ``DJANGO_DEBUG``.
 """
 
 import os
@@ -30,6 +30,8 @@ SSO_SITE_REDIS_URL = os.environ.get("SSO_SITE_REDIS_URL") or without_user(sso.pa
 # Seconds. A session ends when nobody has used it for the idle time, and at the latest at the absolute one.
 SSO_IDLE, SSO_ABSOLUTE = 12 * 3600, 7 * 86400
 SSO_IDLE_REMEMBERED, SSO_ABSOLUTE_REMEMBERED = 14 * 86400, 90 * 86400
+
+SSO_AUDIT_DAYS = int(os.environ.get("SSO_AUDIT_DAYS") or 400)  # how long the audit log is kept; 0: for ever
 
 SECRET_KEY, *SECRET_KEY_FALLBACKS = sso.secret_keys(SSO_DSN)
 

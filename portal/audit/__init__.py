@@ -1,5 +1,5 @@
 """Who did what, when: sign-ins, sign-outs, revocations, roles, sites. Never tokens or secrets."""
 
-from .services import record
+from .services import prune, record
 
-__all__ = ["record"]
+__all__ = ["prune", "record"]

@@ -1,4 +1,4 @@
-"""Adds to the audit log.
+"""Adds to the audit log, and forgets what is older than the operator keeps it.
 
 In: what happened. Out: one row, and a line in the log. Called wherever the portal decides something
 about people; takes names and reasons, never tokens.
@@ -6,8 +6,11 @@ about people; takes names and reasons, never tokens.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import uuid
+
+from django.utils import timezone
 
 logger = logging.getLogger("portal.audit")
 
@@ -30,3 +33,14 @@ def record(
     )
     event.save()
     logger.info("%s sub=%s actor=%s site=%s %s", kind, sub, actor, site, event.detail.replace("\n", " "))
+
+
+def prune(days: int, limit: int) -> int:
+    """Forget the oldest events (at most ``limit``) that are older than this; 0 days keeps all of them."""
+    from .models import AuditEvent
+
+    if days <= 0:
+        return 0
+    old = AuditEvent.objects.filter(at__lt=timezone.now() - datetime.timedelta(days=days))
+    oldest = list(old.order_by("at").values_list("pk", flat=True)[:limit])
+    return AuditEvent.objects.filter(pk__in=oldest).delete()[0]

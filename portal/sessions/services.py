@@ -40,6 +40,8 @@ logger = logging.getLogger("portal.sessions")
 _CHUNK: Final = 500
 #: A record that changes under us is read again; somebody else made it newer each time.
 _ATTEMPTS: Final = 5
+#: Days for which a session that has expired is remembered.
+KEPT_DAYS: Final = 90
 
 # --- issuing ---------------------------------------------------------------------------------
 
@@ -228,6 +230,7 @@ def catch_up() -> None:
     _delete(Session.objects.filter(ended_at__isnull=False, is_gone=False))
     _follow_users()
     _follow_rules()
+    _prune_daily()
 
 
 def try_to_catch_up() -> None:
@@ -241,6 +244,23 @@ def try_to_catch_up() -> None:
 def reap() -> int:
     """Delete the records of all ended sessions once more, in case an older Redis came back with them."""
     return _delete(Session.objects.filter(ended_at__isnull=False, expires__gt=timezone.now()), announce=False)
+
+
+def prune(days: int = KEPT_DAYS, limit: int | None = None) -> int:
+    """Forget sessions (at most ``limit``) that could not be used for this many days, whatever Redis held."""
+    # Not by when they ended: until it expires, only the row keeps a session ended after a failover.
+    old = Session.objects.filter(expires__lt=timezone.now() - datetime.timedelta(days=days))
+    sids = old.order_by("expires").values_list("sid", flat=True)[:limit]
+    return sum(Session.objects.filter(sid__in=chunk).delete()[0] for chunk in _chunks(sids))
+
+
+def _prune_daily() -> None:
+    """A little at a time: somebody waits for the answer. The rest follows with the next calls."""
+    today = timezone.now().date().isoformat()
+    if _progress("pruned", "") == today:
+        return
+    if prune(limit=_CHUNK) < _CHUNK and audit.prune(settings.SSO_AUDIT_DAYS, limit=_CHUNK) < _CHUNK:
+        _set_progress("pruned", today)
 
 
 def mark_rules_changed() -> None:

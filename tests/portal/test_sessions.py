@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import time_machine
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.utils import timezone
 
+from portal import audit
 from portal.accounts.services import sign_out_everywhere
 from portal.accounts.signals import sessions_must_end
 from portal.audit.models import AuditEvent
@@ -491,11 +493,75 @@ def test_catching_up_with_nothing_to_do_writes_nothing(
     services.catch_up()
     before = {row.name: row.value for row in Progress.objects.all()}
 
-    with django_assert_max_num_queries(8) as captured:
+    with django_assert_max_num_queries(9) as captured:
         services.catch_up()
 
     assert {row.name: row.value for row in Progress.objects.all()} == before
     assert not [query for query in captured if not query["sql"].startswith("SELECT")]
+
+
+def test_what_is_long_over_is_forgotten_by_itself_and_nothing_else(settings: Any) -> None:
+    settings.SSO_AUDIT_DAYS = 10
+    user = person()
+    old, recent, live = issue(user), issue(user), issue(user)
+    now = timezone.now()
+    # Ended long ago, but its record would open it until it expires, should an old Redis come back.
+    Session.objects.filter(sid=recent.sid).update(ended_at=now - datetime.timedelta(days=300), is_gone=True)
+    Session.objects.filter(sid=old.sid).update(expires=now - datetime.timedelta(days=91))
+    for days in (11, 9):
+        audit.record("signed_in", detail=f"{days} days ago")
+        AuditEvent.objects.filter(detail=f"{days} days ago").update(at=now - datetime.timedelta(days=days))
+    Progress.objects.filter(name="pruned").delete()  # another day
+
+    services.catch_up()
+
+    assert set(Session.objects.values_list("sid", flat=True)) == {recent.sid, live.sid}
+    kept = AuditEvent.objects.filter(detail__endswith="days ago")
+    assert list(kept.values_list("detail", flat=True)) == ["9 days ago"]
+
+
+def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "_CHUNK", 2)
+    user = person()
+
+    def expired_long_ago(count: int) -> None:
+        sids = [issue(user).sid for _ in range(count)]
+        expires = timezone.now() - datetime.timedelta(days=91)
+        Session.objects.filter(sid__in=sids).update(expires=expires)
+
+    def left_after_catching_up() -> int:
+        services.catch_up()
+        return Session.objects.count()
+
+    with time_machine.travel("2026-03-01T12:00Z", tick=False):
+        expired_long_ago(3)
+        assert [left_after_catching_up() for _ in range(2)] == [1, 0]
+        expired_long_ago(1)
+        assert left_after_catching_up() == 1
+    with time_machine.travel("2026-03-02T12:00Z", tick=False):
+        assert left_after_catching_up() == 0
+
+
+def test_an_audit_log_kept_for_ever_forgets_nothing(settings: Any) -> None:
+    settings.SSO_AUDIT_DAYS = 0
+    audit.record("signed_in")
+    AuditEvent.objects.update(at=timezone.now() - datetime.timedelta(days=5000))
+    Progress.objects.filter(name="pruned").delete()
+
+    services.catch_up()
+
+    assert AuditEvent.objects.count() == 1
+
+
+def test_pruning_by_hand_counts_what_it_forgets(capsys: pytest.CaptureFixture[str]) -> None:
+    user = person()
+    issue(user)
+    Session.objects.filter(sid=issue(user).sid).update(expires=timezone.now() - datetime.timedelta(days=40))
+
+    call_command("sso_sessions", "prune", "--days", "30")
+
+    assert capsys.readouterr().out == "1 sessions are forgotten.\n"
+    assert Session.objects.count() == 1
 
 
 def test_signing_everybody_anew_is_a_few_queries_for_hundreds_of_sessions(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import uuid
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
-from django.utils import timezone
 
 from portal import audit
 from portal.accounts.services import sign_out_everywhere
@@ -35,8 +33,8 @@ class Command(BaseCommand):
         target.add_argument("--person", help="all sessions of a person, and those a failover may bring back")
         actions.add_parser("reap", help="delete ended sessions that an older Redis has brought back")
         actions.add_parser("resign", help="sign all live sessions anew, with the key that is promoted now")
-        prune = actions.add_parser("prune", help="forget sessions that ended long ago")
-        prune.add_argument("--days", type=int, default=90)
+        prune = actions.add_parser("prune", help="forget sessions that expired long ago, as happens daily")
+        prune.add_argument("--days", type=int, default=services.KEPT_DAYS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -72,9 +70,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{services.resign_all()} sessions are signed anew.")
 
     def _prune(self, options: dict[str, Any]) -> None:
-        before = timezone.now() - datetime.timedelta(days=options["days"])
-        old = Session.objects.filter(Q(ended_at__lt=before, is_gone=True) | Q(expires__lt=before))
-        self.stdout.write(f"{old.delete()[0]} sessions are forgotten.")
+        self.stdout.write(f"{services.prune(options['days'])} sessions are forgotten.")
 
 
 def _find(text: str) -> Any:

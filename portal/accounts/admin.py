@@ -9,7 +9,7 @@ from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -77,7 +77,7 @@ class UserAdmin(DjangoUserAdmin):
         return fields if request.user.is_superuser else (*fields, "is_staff", "is_superuser", "groups")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nor take over a superuser, by their e-mail address or password."""
+        """Nor take over other staff, who may hold more rights, by their e-mail address or password."""
         return self._may_touch(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -85,7 +85,9 @@ class UserAdmin(DjangoUserAdmin):
         return self._may_touch(request, obj) and super().has_delete_permission(request, obj)
 
     def _may_touch(self, request: HttpRequest, obj: Any) -> bool:
-        return obj is None or not obj.is_superuser or request.user.is_superuser
+        if obj is None or request.user.is_superuser or obj.pk == request.user.pk:
+            return True
+        return not (obj.is_staff or obj.is_superuser)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Save, and give allauth the address: it signs people in and resets passwords by it."""
@@ -119,7 +121,9 @@ class UserAdmin(DjangoUserAdmin):
         self._report(request, len(users))
 
     def _mine(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        return queryset if request.user.is_superuser else queryset.filter(is_superuser=False)
+        if request.user.is_superuser:
+            return queryset
+        return queryset.filter(Q(is_staff=False, is_superuser=False) | Q(pk=request.user.pk))
 
     def _report(self, request: HttpRequest, count: int) -> None:
         text = ngettext("Done for %(count)s person.", "Done for %(count)s people.", count)

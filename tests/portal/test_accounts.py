@@ -522,6 +522,37 @@ def test_attack_staff_take_over_a_superuser(as_staff: Client) -> None:
     assert root.check_password("root-pw")
 
 
+def test_attack_staff_take_over_other_staff_who_may_hold_more_rights(as_staff: Client) -> None:
+    boss = User.objects.create_user("boss", "boss@example.com", "boss-pw", is_staff=True)
+    url = f"/admin/accounts/user/{boss.pk}"
+    form = {"username": "boss", "email": "clerk2@example.com", "is_active": "on"}
+    inline = {"grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
+
+    answers = [
+        as_staff.post(f"{url}/change/", form | inline),
+        as_staff.post(f"{url}/password/", {"password1": "new-pw-123", "password2": "new-pw-123"}),
+        as_staff.post(f"{url}/delete/", {"post": "yes"}),
+    ]
+    for action in ("deactivate", "sign_out_everywhere", "delete_selected"):
+        chosen = {"action": action, "_selected_action": [str(boss.pk)], "post": "yes"}
+        as_staff.post("/admin/accounts/user/", chosen)
+
+    boss.refresh_from_db()
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
+    assert (boss.email, boss.is_active, boss.not_before) == ("boss@example.com", True, 0)
+    assert boss.check_password("boss-pw")
+
+
+def test_staff_change_themselves_and_who_is_no_staff(ada: User, as_staff: Client) -> None:
+    inline = {"grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
+    for user in (ada, User.objects.get(username="clerk")):
+        form = {"username": user.username, "email": f"{user.username}@example.org", "is_active": "on"}
+
+        as_staff.post(f"/admin/accounts/user/{user.pk}/change/", form | inline)
+
+        assert User.objects.get(pk=user.pk).email == f"{user.username}@example.org"
+
+
 def test_attack_staff_give_a_superuser_an_address_of_their_own(as_staff: Client) -> None:
     from django.contrib.auth.models import Permission
 

@@ -18,6 +18,7 @@ demo_options = $(call option,DOMAIN,--domain) $(call option,PORT,--portal-port) 
 	$(call option,SITE_A_PORT,--site-a-port) $(call option,SITE_B_PORT,--site-b-port) \
 	$(call option,REDIS_PORT,--redis-port) $(call option,DATA_DIR,--data-dir) $(call option,NAMESPACE,--namespace)
 
+ARGS ?= help
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 MATRIX ?= python3.11 python3.13
@@ -33,6 +34,11 @@ help: ## show this list
 demo: .python ## start portal, two sites and Valkey on this machine (Ctrl-C stops all of it)
 	@$(PYTHON) demo/environment.py $(VENV) requirements/demo.txt requirements/dev.txt
 	@$(RUN) -m demo $(demo_options) $(DEMO_ARGS)
+
+.PHONY: manage
+manage: .python ## run a command of the running demo's portal: ARGS="sso_site list"
+	@$(PYTHON) demo/environment.py $(VENV) requirements/demo.txt requirements/dev.txt
+	@$(RUN) -m demo.manage $(demo_options) $(DEMO_ARGS) -- $(ARGS)
 
 .PHONY: test
 test: .dev ## run all tests (some: PYTEST_ARGS="-k cart", or a path)

@@ -78,6 +78,9 @@ def _screen(topology: Topology, seconds: float) -> str:
     3. Open site B: you are signed in there, without a detour, and the cart is yours.
     4. Change your name at the portal, and see it at both sites.
     5. Sign out at site B: the next click at site A or at the portal finds you signed out.
+    6. Add a site of your own: README.md, "Add a site to the demo".
+
+  Use Chromium or Chrome: Safari takes no Secure cookies without TLS.
 
   Data and logs: {topology.folder}
   Ctrl-C stops all of it.

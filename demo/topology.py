@@ -286,6 +286,14 @@ class Topology:
 
     # --- parts ----------------------------------------------------------------------------------
 
+    def kept_environment(self, project: str) -> dict[str, str]:
+        """``environment`` of a demo that another process runs. Raises ``Refused``."""
+        file = self.folder / "secrets.json"
+        if not file.exists():
+            raise Refused(f"There is no demo in {self.folder}: start it first, with `make demo`.")
+        self._secrets = json.loads(file.read_text())
+        return self.environment(project)
+
     def environment(self, project: str) -> dict[str, str]:
         """The environment of one project's processes, its secrets included."""
         places = " ".join(f"{SITES[name]}={self.options.urls[name]}" for name in SITES if name != project)

@@ -80,8 +80,10 @@ def keyring_from(environment: Mapping[str, str]) -> Keyring:
         root = b""
     # Python skips characters that are not base64; a mistyped secret must not become another one.
     if len(root) < KEY_BYTES or base64_encode(root).decode("ascii") != text:
+        problem = f"must hold at least {KEY_BYTES} random bytes in base64url" if text else "is not set"
         raise ImproperlyConfigured(
-            f"SSO_ROOT_SECRET must hold at least {KEY_BYTES} random bytes in base64url. Make it, once, with: "
+            f"SSO_ROOT_SECRET {problem}. Set it to this portal's root secret: every key is derived from it, and "
+            "another one signs everybody out. Only for a new portal, make one: "
             "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     published = _generations(environment, "SSO_SIGNING_KEYS")

@@ -43,7 +43,10 @@ LINES: Final = {
     ),
     "engine": 'SESSION_ENGINE = "sso_common.sessions"',
     "cookie": 'SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE = "__Host-session", True',
-    "cache": 'CACHES["sso"] = sso.cache()',
+    "cache": (
+        'CACHES["sso"] = sso.cache()  (where there is no CACHES yet: CACHES = {"default": '
+        '{"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}, "sso": sso.cache()})'
+    ),
     "login": 'LOGIN_URL = "sso:login"',
     "urls": 'path("sso/", include("sso_common.urls"))',
 }

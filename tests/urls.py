@@ -82,6 +82,25 @@ def swallowing(request: HttpRequest) -> HttpResponse:
     return HttpResponse(template.render(Context({"user": request.user})))
 
 
+def swallowing_view(request: HttpRequest) -> HttpResponse:
+    """A view that takes every error for "not signed in", and sets a cookie on the way."""
+    try:
+        name = request.user.get_username()
+    except Exception:  # noqa: BLE001  the mistake that is tested
+        name = ""
+    response = HttpResponse(name or "nobody")
+    response.set_cookie("seen", "1")
+    return response
+
+
+async def async_swallowing_view(request: HttpRequest) -> HttpResponse:
+    try:
+        name = (await request.auser()).get_username()
+    except Exception:  # noqa: BLE001  the mistake that is tested
+        name = ""
+    return HttpResponse(name or "nobody")
+
+
 async def async_user(request: HttpRequest) -> HttpResponse:
     user = await request.auser()
     return HttpResponse(user.get_username() or "nobody")
@@ -130,6 +149,8 @@ urlpatterns = [
     path("sign-out-and-in/", sign_out_and_in),
     path("local-login/", local_login),
     path("swallowing/", swallowing),
+    path("swallowing-view/", swallowing_view),
+    path("async/swallowing-view/", async_swallowing_view),
     path("async/user/", async_user),
     path("async/put/", async_put),
     path("async/identity/", async_identity),

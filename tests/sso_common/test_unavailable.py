@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.test import AsyncClient, Client
@@ -76,7 +77,16 @@ CANNOT_READ: list[Failure] = [killed, paused, password_changed, commands_forbidd
 CANNOT_DELETE: list[Failure] = [*CANNOT_READ, read_only_replica]
 CANNOT_WRITE: list[Failure] = [*CANNOT_DELETE, out_of_memory]
 #: Pages that look at the session, and one that changes it.
-LOOKING = ["/user/", "/identity/", "/show/", "/private/", "/swallowing/", "/admin/", "/sso/login/"]
+LOOKING = [
+    "/user/",
+    "/identity/",
+    "/show/",
+    "/private/",
+    "/swallowing/",
+    "/swallowing-view/",
+    "/admin/",
+    "/sso/login/",
+]
 
 
 def named(failure: Failure) -> str:
@@ -148,13 +158,16 @@ def test_who_asks_for_json_gets_json(valkey: ValkeyServer, visitor: Client, fail
     assert int(response["Retry-After"]) > 0
 
 
+@pytest.mark.parametrize("page", ["/async/user/", "/async/swallowing-view/", "/async/put/?theme=dark"])
 @pytest.mark.parametrize("failure", CANNOT_READ, ids=named)
-async def test_an_async_view_is_unavailable_likewise(valkey: ValkeyServer, failure: Failure) -> None:
+async def test_an_async_view_is_unavailable_likewise(
+    valkey: ValkeyServer, failure: Failure, page: str
+) -> None:
     client = AsyncClient()
     testing.sign_in(client, "anna")
     with failure(valkey):
         started = time.monotonic()
-        response = await client.get("/async/user/")
+        response = await client.get(page)
         elapsed = time.monotonic() - started
 
     assert response.status_code == 503
@@ -220,6 +233,22 @@ def test_after_one_vain_wait_the_others_are_refused_at_once(valkey: ValkeyServer
 
     assert {response.status_code for response in responses} == {503}
     assert elapsed < LIMIT
+
+
+def test_visitors_who_come_at_once_all_wait_no_longer_than_one(valkey: ValkeyServer) -> None:
+    visitors = [Client() for _ in range(8)]
+    for number, client in enumerate(visitors):
+        testing.sign_in(client, f"visitor{number}")
+
+    def wait(client: Client) -> tuple[int, float]:
+        started = time.monotonic()
+        return client.get("/show/").status_code, time.monotonic() - started
+
+    with paused(valkey), ThreadPoolExecutor(len(visitors)) as pool:
+        answers = list(pool.map(wait, visitors))
+
+    assert {status for status, _ in answers} == {503}
+    assert max(elapsed for _, elapsed in answers) < LIMIT
 
 
 def test_one_request_finds_out_that_the_outage_is_over(valkey: ValkeyServer, visitor: Client) -> None:

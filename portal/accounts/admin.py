@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from portal import audit
 from portal.registry.models import Grant
 
 from . import services
@@ -118,6 +119,12 @@ class UserAdmin(DjangoUserAdmin):
         users = list(self._mine(request, queryset))
         for user in users:
             services.sign_out_everywhere(user)
+            audit.record(
+                "session_ended",
+                sub=user.pk,
+                actor=request.user.pk,
+                detail="all sessions, by an administrator",
+            )
         self._report(request, len(users))
 
     def _mine(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:

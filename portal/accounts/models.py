@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from sso_common.snapshot import UserSnapshot
 
 from . import versions
-from .signals import announce
+from .signals import announce, tell
 from .versions import Tombstone, VersionCounter
 
 __all__ = ["VISIBLE", "Tombstone", "User", "VersionCounter"]
@@ -33,6 +33,13 @@ __all__ = ["VISIBLE", "Tombstone", "User", "VersionCounter"]
 VISIBLE: Final = frozenset(
     {"username", "email", "email_verified", "first_name", "last_name", "is_active", "not_before"}
 )
+
+#: What a user may do at the portal itself. Like what sites see, it is written only where it was changed.
+RIGHTS: Final = frozenset({"is_staff", "is_superuser"})
+#: Of which every change is told (``account_changed``), so that it can be written down.
+TOLD: Final = RIGHTS | {"is_active", "email"}
+
+_COMPARED: Final = VISIBLE | RIGHTS
 
 
 def later_than(not_before: Any, now: float) -> Any:
@@ -54,7 +61,8 @@ class UserQuerySet(models.QuerySet["User"]):
         """As Django's; also ends sessions where it deactivates users or moves ``not_before``."""
         if "version" in kwargs:
             raise ValueError("Versions are drawn, never set; see portal.accounts.versions.bump.")
-        if not VISIBLE & kwargs.keys():
+        told = TOLD & kwargs.keys()
+        if not VISIBLE & kwargs.keys() and not told:
             return super().update(**kwargs)
         self._for_write = True
         using = self.db
@@ -64,12 +72,18 @@ class UserQuerySet(models.QuerySet["User"]):
         with transaction.atomic(using=using):
             versions.lock(using)
             rows = self.using(using)
-            subs = list(rows.order_by().values_list("pk", flat=True))
-            count = 0
-            for batch, version in versions.numbered(subs, using):
-                count += super(UserQuerySet, rows.filter(pk__in=batch)).update(**kwargs, version=version)
-                self._follow_up(using, batch, kwargs)
-            announce(using, changed=subs, ended=subs if "not_before" in kwargs else ())
+            before = {row["pk"]: row for row in rows.order_by().values("pk", *told)}
+            subs = list(before)
+            if VISIBLE & kwargs.keys():
+                count = 0
+                for batch, version in versions.numbered(subs, using):
+                    count += super(UserQuerySet, rows.filter(pk__in=batch)).update(**kwargs, version=version)
+                    self._follow_up(using, batch, kwargs)
+                announce(using, changed=subs, ended=subs if "not_before" in kwargs else ())
+            else:
+                count = super().update(**kwargs)
+            if told:
+                self._tell(using, before, told)
         return count
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -83,6 +97,15 @@ class UserQuerySet(models.QuerySet["User"]):
             ended = list(rows.filter(is_active=False).values_list("pk", flat=True))
             rows.filter(pk__in=ended).update(not_before=later_than(F("not_before"), time.time()))
             announce(using, ended=ended)
+
+    def _tell(self, using: str, before: dict[uuid.UUID, dict[str, Any]], names: Collection[str]) -> None:
+        subs = list(before)
+        for start in range(0, len(subs), versions.BATCH):
+            rows = models.QuerySet(self.model, using=using).filter(
+                pk__in=subs[start : start + versions.BATCH]
+            )
+            for row in rows.order_by().values("pk", *names):
+                tell(row["pk"], before[row["pk"]], row)
 
     def bulk_create(  # type: ignore[override]
         self,
@@ -203,7 +226,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     objects = UserManager()
 
-    #: The visible fields as they were loaded.
+    #: The visible fields and the rights as they were loaded.
     _known: dict[str, Any] = {}
 
     EMAIL_FIELD = "email"
@@ -241,17 +264,17 @@ class User(AbstractBaseUser, PermissionsMixin):
     def refresh_from_db(self, using: str | None = None, fields: Any = None, **kwargs: Any) -> None:
         fields = None if fields is None else list(fields)
         super().refresh_from_db(using=using, fields=fields, **kwargs)
-        self._remember(VISIBLE if fields is None else VISIBLE & set(fields))
+        self._remember(_COMPARED if fields is None else _COMPARED & set(fields))
 
-    def _remember(self, names: Collection[str] = VISIBLE) -> None:
+    def _remember(self, names: Collection[str] = _COMPARED) -> None:
         known: dict[str, Any] = self.__dict__.setdefault("_known", {})
         known.update({name: self.__dict__[name] for name in names if name in self.__dict__})
 
     def save(self, **kwargs: Any) -> None:  # type: ignore[override]
         """Save, with a new version where that changes something a site can see.
 
-        Only fields that were changed since they were loaded are written among the visible ones: a
-        stale copy can neither undo somebody else's change nor bring a deleted user back.
+        Only fields that were changed since they were loaded are written among the visible ones and the
+        rights: a stale copy can neither undo somebody else's change nor bring a deleted user back.
         """
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         kwargs["using"] = using
@@ -260,6 +283,7 @@ class User(AbstractBaseUser, PermissionsMixin):
                 self.version = versions.draw(using=using)
                 super().save(**kwargs)
                 announce(using, changed=[self.pk], ended=[] if self.is_active else [self.pk])
+                tell(self.pk, dict.fromkeys(RIGHTS, False), {name: getattr(self, name) for name in RIGHTS})
             else:
                 self._save_changes(using, kwargs)
         self._remember()
@@ -270,24 +294,29 @@ class User(AbstractBaseUser, PermissionsMixin):
         update_fields = kwargs.get("update_fields")
         if update_fields is None:
             loaded = {each.name for each in self._meta.concrete_fields} - self.get_deferred_fields()
-            dirty = {name for name in VISIBLE & loaded if getattr(self, name) != self._known.get(name, ...)}
-            written = loaded - VISIBLE - {"version", "sub"} | dirty
+            dirty = {name for name in _COMPARED & loaded if getattr(self, name) != self._known.get(name, ...)}
+            written = loaded - _COMPARED - {"version", "sub"} | dirty
         else:
             written = set(update_fields) - {"version"}
-            dirty = written & VISIBLE
-        changed = self._prepare_changes(using, dirty) if dirty else set()
-        kwargs["update_fields"] = written | changed | ({"version"} if changed else set())
+            dirty = written & _COMPARED
+        before = self._lock_row(using) if dirty else None
+        changed = self._prepare_changes(using, dirty, before) if before else set()
+        visible = changed & VISIBLE
+        kwargs["update_fields"] = written | changed | ({"version"} if visible else set())
         super().save(**kwargs)
-        if changed:
+        if visible:
             announce(using, changed=[self.pk], ended=[self.pk] if "not_before" in changed else ())
+        if before and changed & TOLD:
+            row = self._lock_row(using)  # what was set on the instance may be an expression
+            tell(self.pk, before, {name: row[name] for name in TOLD} if row else {})
 
-    def _prepare_changes(self, using: str, names: Collection[str]) -> set[str]:
-        """Compare with the row, under the counter's lock; returns what changes, consequences included."""
+    def _lock_row(self, using: str) -> dict[str, Any] | None:
+        """What the row holds, under the counter's lock; None for one that was deleted meanwhile."""
         versions.lock(using)
-        rows = type(self)._base_manager.using(using).filter(pk=self.pk)
-        before = rows.values(*VISIBLE).first()
-        if before is None:
-            return set()  # deleted meanwhile: Django's own save says so
+        return type(self)._base_manager.using(using).filter(pk=self.pk).values(*_COMPARED).first()
+
+    def _prepare_changes(self, using: str, names: Collection[str], before: dict[str, Any]) -> set[str]:
+        """Compare with the row; returns what changes, consequences included."""
         # Never back: sessions that have ended would come to life.
         self.not_before = max(self.not_before, before["not_before"])
         changed = {name for name in names if getattr(self, name) != before[name]}
@@ -297,7 +326,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         if "is_active" in changed and not self.is_active:
             self.not_before = later_than(self.not_before, time.time())
             changed |= {"not_before"}
-        if changed:
+        if changed & VISIBLE:
             self.version = versions.draw(using=using)
         return changed
 

@@ -1,13 +1,13 @@
 """What others are told about users, and what keeps a user's row in step with the rows around it.
 
 In: Django's model signals. Out: ``users_changed`` and ``sessions_must_end``, after the commit of the
-transaction that gave cause.
+transaction that gave cause, and ``account_changed``, within it.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,11 @@ from django.dispatch import Signal
 #: Arguments: ``subs``, all users with a new version, and ``deleted``, those among them who are gone.
 users_changed = Signal()
 
-#: Arguments: ``subs``, and ``except_sid``, the session that may go on, or None.
+#: Argument: ``subs``.
 sessions_must_end = Signal()
+
+#: Arguments: ``sub``, and ``before`` and ``after``: the fields of ``models.TOLD`` that have changed.
+account_changed = Signal()
 
 
 def announce(
@@ -45,7 +48,15 @@ def _send_changed(subs: frozenset[uuid.UUID], deleted: frozenset[uuid.UUID]) -> 
 
 
 def _send_ended(subs: frozenset[uuid.UUID]) -> None:
-    sessions_must_end.send_robust(sender=None, subs=subs, except_sid=None)
+    sessions_must_end.send_robust(sender=None, subs=subs)
+
+
+def tell(sub: uuid.UUID, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Send ``account_changed`` where these fields differ, in the transaction that changes them."""
+    if changed := {name: value for name, value in after.items() if before[name] != value}:
+        account_changed.send(
+            sender=None, sub=sub, before={name: before[name] for name in changed}, after=changed
+        )
 
 
 def connect() -> None:

@@ -1,7 +1,14 @@
-"""What is written down by itself: whatever changes roles and sites, from wherever it is done."""
+"""What is written down by itself: changes of accounts, roles and sites.
+
+In: model signals, and ``account_changed``, which accounts sends for ``QuerySet.update`` and
+``bulk_update``, too. Out: events, in the transaction of the change. Not written down: sites and grants
+written by ``QuerySet.update``, ``bulk_update`` or ``bulk_create``, for which Django sends no signal; users
+written by ``bulk_create`` or ``loaddata``; and what is done in SQL. The portal's own code does none of these.
+"""
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from allauth.account.signals import password_changed, password_reset, password_set
@@ -13,12 +20,16 @@ from .services import record
 
 def connect() -> None:
     """Called once, when the app is ready."""
+    from portal.accounts.models import User
+    from portal.accounts.signals import account_changed
     from portal.registry.models import Grant, Site
 
     post_save.connect(_grant_saved, sender=Grant, dispatch_uid="audit.grant_saved")
     post_delete.connect(_grant_deleted, sender=Grant, dispatch_uid="audit.grant_deleted")
     post_save.connect(_site_saved, sender=Site, dispatch_uid="audit.site_saved")
     post_delete.connect(_site_deleted, sender=Site, dispatch_uid="audit.site_deleted")
+    account_changed.connect(_account_changed, dispatch_uid="audit.account_changed")
+    post_delete.connect(_user_deleted, sender=User, dispatch_uid="audit.user_deleted")
     user_login_failed.connect(_sign_in_failed, dispatch_uid="audit.sign_in_failed")
     for signal in (password_changed, password_reset, password_set):
         signal.connect(_password_changed, dispatch_uid="audit.password_changed")
@@ -30,6 +41,23 @@ def _actor() -> Any:
 
     user = getattr(context.request, "user", None)
     return user.pk if user is not None and user.is_authenticated else None
+
+
+def _account_changed(sub: uuid.UUID, after: dict[str, Any], **_: Any) -> None:
+    actor = _actor()
+    if "is_active" in after:
+        record("activated" if after["is_active"] else "deactivated", sub=sub, actor=actor)
+    if "email" in after:
+        # Which one it was is the person's own business, and not the log's for a year.
+        record("email_changed", sub=sub, actor=actor)
+    names = {"is_staff": "staff", "is_superuser": "superuser"}
+    rights = [f"{names[each]}: {'yes' if after[each] else 'no'}" for each in names if each in after]
+    if rights:
+        record("rights_changed", sub=sub, actor=actor, detail=", ".join(rights))
+
+
+def _user_deleted(instance: Any, **_: Any) -> None:
+    record("deleted", sub=instance.pk, actor=_actor())
 
 
 def _grant_saved(instance: Any, created: bool, **_: Any) -> None:

@@ -96,10 +96,10 @@ def _current_sid(request: Any, user: Any) -> str | None:
     return identity.sid if identity is not None and identity.sub == user.pk else None
 
 
-def _must_end(subs: Collection[uuid.UUID], except_sid: str | None = None, **_: Any) -> None:
+def _must_end(subs: Collection[uuid.UUID], **_: Any) -> None:
     from .models import EndReason
 
-    _end_sessions(subs, except_sid, EndReason.ACCOUNT)
+    _end_sessions(subs, None, EndReason.ACCOUNT)
 
 
 def _end_sessions(subs: Collection[uuid.UUID], except_sid: str | None, reason: Any) -> None:

@@ -17,7 +17,6 @@ from django.utils import timezone
 
 from portal import audit
 from portal.accounts.services import sign_out_everywhere
-from portal.accounts.signals import sessions_must_end
 from portal.audit.models import AuditEvent
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
@@ -337,7 +336,7 @@ def test_all_sessions_end_but_the_one_that_may_go_on() -> None:
     keep, *gone = issue(user), issue(user), issue(user, remember=True)
     others = issue(other)
 
-    sessions_must_end.send(sender=None, subs=frozenset([user.pk]), except_sid=keep.sid)
+    services.end_sessions([user.pk], except_sid=keep.sid)
 
     assert [is_alive(token) for token in (keep, *gone, others)] == [True, False, False, True]
 

@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth import get_user_model, logout
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -26,6 +26,7 @@ from portal.registry.services import tiles_for
 from portal.sessions import services
 from portal.sessions.models import EndReason, Session
 from portal.sessions.visitors import client_ip
+from sso_common.tokens import is_sid
 
 
 def display_name(user: Any) -> str:
@@ -80,7 +81,10 @@ def end_session(request: HttpRequest) -> HttpResponse:
     if current is not None and current.sid == request.POST.get("sid"):
         logout(request)
         return redirect("signed_out")
-    row = get_object_or_404(Session, sid=request.POST.get("sid", ""), user=request.user)
+    sid = request.POST.get("sid", "")
+    if not is_sid(sid):  # PostgreSQL refuses a NUL
+        raise Http404
+    row = get_object_or_404(Session, sid=sid, user=request.user)
     services.end_session(row.sid, EndReason.REVOKED)
     audit.record(
         "session_ended", sub=request.user.pk, actor=request.user.pk, sid=row.sid, ip=client_ip(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -126,6 +127,22 @@ def test_attack_one_person_ends_anothers_session() -> None:
     response = mallory.post("/account/sessions/end/", {"sid": token_of(client).sid})
 
     assert response.status_code == 404
+    assert is_signed_in(client)
+
+
+@pytest.mark.parametrize("sid", ["", "x", "A" * 21 + "\x00", "\x00" * 22, "é" * 22, "A" * 5000])
+def test_attack_what_is_no_session_is_a_404_and_reaches_no_database(
+    sid: str, django_assert_max_num_queries: Any
+) -> None:
+    person()
+    client = browser()
+    sign_in(client)
+
+    with django_assert_max_num_queries(1) as captured:  # who asks
+        response = client.post("/account/sessions/end/", {"sid": sid})
+
+    assert response.status_code == 404
+    assert not [query for query in captured if "portal_sessions" in query["sql"]]
     assert is_signed_in(client)
 
 

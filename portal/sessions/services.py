@@ -100,7 +100,8 @@ def _look_again(user: Any, identity: Identity) -> None:
     current = get_user_model().objects.filter(pk=user.pk).first()
     if current is None or not current.is_active or current.not_before > identity.auth_time:
         end_session(identity.sid, EndReason.ACCOUNT)
-    elif current.version != identity.user.version:
+    # A site that closes or opens draws no version.
+    elif current.version != identity.user.version or registry.entry_map(current) != identity.sites:
         resign([user.pk])
 
 
@@ -276,10 +277,14 @@ def _follow_sign_outs() -> None:
         ended, newest = store.read_ended(last_id)
         if newest == last_id:
             return
+        sites = _site_names() if ended else []
         for each in ended:
             if each.site != PORTAL and _mark_ended([each.sid], EndReason.SIGNED_OUT):
                 row = Session.objects.get(sid=each.sid)
-                audit.record("signed_out", sub=row.user_id, sid=each.sid, site=each.site)
+                # Any site can write any name into the stream, another site's too.
+                claim = each.site if each.site in sites else ""
+                detail = "at this site, says the event" if claim else "the event names no registered site"
+                audit.record("signed_out", sub=row.user_id, sid=each.sid, site=claim, detail=detail)
         _set_progress(name, newest)
 
 

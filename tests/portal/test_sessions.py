@@ -150,6 +150,31 @@ def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: p
     assert not is_alive(token)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"is_active": False}, {"access": "members"}, {"name": "site_c"}],
+    ids=lambda each: next(iter(each)),
+)
+def test_a_site_that_closes_while_the_record_is_written_is_not_in_it(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    user = person()
+    registry.register("site_a", "https://a.sso.localhost")
+    entry_map = registry.entry_map
+
+    def close_meanwhile(asked: Any) -> Any:
+        monkeypatch.setattr(registry, "entry_map", entry_map)
+        sites = entry_map(asked)
+        # Committed before there is a row, so that nobody finds this session to sign it anew.
+        Site.objects.filter(name="site_a").update(**change)
+        return sites
+
+    monkeypatch.setattr(registry, "entry_map", close_meanwhile)
+    token = issue(user)
+
+    assert not identity_of(token).is_admitted_to("site_a")
+
+
 # --- signing anew -----------------------------------------------------------------------------------
 
 
@@ -472,12 +497,34 @@ def test_attack_events_that_are_no_events_harm_nothing(valkey: ValkeyServer) -> 
 def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_without_it(
     valkey: ValkeyServer,
 ) -> None:
+    registry.register("site_a", "https://a.sso.localhost")
     token = issue(person())
     valkey.admin.xadd("sso:events", {"type": "signed_out", "sid": token.sid, "site": "site_a\x00"})
 
     services.catch_up()
 
     assert AuditEvent.objects.get(kind="signed_out").site == "site_a"
+
+
+@pytest.mark.parametrize(
+    ("named", "site", "detail"),
+    [
+        ("site_a", "site_a", "at this site, says the event"),
+        ("site_x", "", "the event names no registered site"),
+        ("<b>" * 200, "", "the event names no registered site"),
+    ],
+)
+def test_attack_a_site_signs_out_in_another_sites_name_and_the_log_calls_it_a_claim(
+    valkey: ValkeyServer, named: str, site: str, detail: str
+) -> None:
+    registry.register("site_a", "https://a.sso.localhost")
+    token = issue(person())
+    valkey.admin.xadd("sso:events", {"type": "signed_out", "sid": token.sid, "site": named})
+
+    services.catch_up()
+
+    event = AuditEvent.objects.get(kind="signed_out")
+    assert (event.sid, event.site, event.detail) == (token.sid, site, detail)
 
 
 def test_what_names_the_servers_has_the_length_of_a_digest_however_many_nodes_there_are() -> None:

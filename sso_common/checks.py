@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's own name
 from django.core.exceptions import ImproperlyConfigured
@@ -663,6 +664,26 @@ def _index(classes: list[type | None], wanted: type | None, but_not: type | None
     return None
 
 
+def check_user_model(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """A user of the portal can be stored in this site's user model."""
+    from .users import UserMapper, unmapped_fields
+
+    mapper = _imported(getattr(settings, "SSO_USER_MAPPER", conf.SETTINGS["SSO_USER_MAPPER"][0]))
+    if _is_portal() or not (isinstance(mapper, type) and issubclass(mapper, UserMapper)):
+        return []  # a path that names nothing is sso.E013
+    model = get_user_model()
+    return [
+        Error(
+            f"{model._meta.label}.{name} must have a value, and nothing gives it one: "
+            "nobody from the portal could be stored here.",
+            hint=f"Give {name} a default or null=True, or set it in a mapper of your own: "
+            'SSO_USER_MAPPER = "path.to.YourUserMapper" (site_b/mapping.py is an example)',
+            id="sso.E026",
+        )
+        for name in unmapped_fields(model, mapper())
+    ]
+
+
 #: Name -> check, in the order in which ``sso_doctor`` shows them.
 CHECKS: Final[dict[str, Callable[..., list[CheckMessage]]]] = {
     "dsn": check_dsn,
@@ -678,6 +699,7 @@ CHECKS: Final[dict[str, Callable[..., list[CheckMessage]]]] = {
     "domain": check_domain,
     "internal-url": check_internal_url,
     "settings": check_settings,
+    "user-model": check_user_model,
     "proxy": check_proxy,
 }
 

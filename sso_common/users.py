@@ -707,6 +707,28 @@ def unique_text_fields(model: Any) -> frozenset[str]:
     )
 
 
+def unmapped_fields(model: Any, mapper: UserMapper) -> list[str]:
+    """Fields of a user model that must have a value, and that neither the model nor the mapper gives."""
+    mapped = set(mapper.fields(UserSnapshot(sub=uuid.UUID(int=0), version=0, username="anna")))
+    given = mapped | FORBIDDEN | {model.USERNAME_FIELD}
+    return [
+        each.name
+        for each in model._meta.concrete_fields
+        if each.name not in given and not _fills_itself(each)
+    ]
+
+
+def _fills_itself(each: models.Field[Any, Any]) -> bool:
+    has_default = (
+        each.has_default() or getattr(each, "db_default", models.NOT_PROVIDED) is not models.NOT_PROVIDED
+    )
+    by_itself = ("auto_now", "auto_now_add", "auto_created", "generated")
+    if each.null or has_default or any(getattr(each, name, False) for name in by_itself):
+        return True
+    # A text is empty where nothing is said, unless no two users may be empty.
+    return isinstance(each, models.AutoField) or (each.empty_strings_allowed and not each.unique)
+
+
 def _choices(
     mapper: UserMapper, model_field: models.Field[Any, Any], value: Any, sub: uuid.UUID
 ) -> list[Any]:

@@ -351,7 +351,8 @@ def test_every_id_is_documented_once_and_nothing_else_is() -> None:
 def test_every_id_has_a_test() -> None:
     used = set(re.findall(r'id="(sso\.[EW]\d{3})"', Path(checks.__file__).read_text()))
 
-    assert {id_ for id_, _, _ in BREAKS} | {"sso.E001"} == used
+    elsewhere = {"sso.E001", "sso.E026"}  # below; test_user_models.py
+    assert {id_ for id_, _, _ in BREAKS} | elsewhere == used
 
 
 # --- domains -----------------------------------------------------------------------------------

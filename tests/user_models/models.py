@@ -52,3 +52,12 @@ class Author(AbstractUser):
 
     class Meta:
         swappable = "AUTH_USER_MODEL"
+
+
+class Pupil(AbstractUser):
+    """Something that the portal does not know has to be known."""
+
+    born = models.DateField()
+
+    class Meta:
+        swappable = "AUTH_USER_MODEL"

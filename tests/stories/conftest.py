@@ -71,38 +71,53 @@ def shells(started_topology: StoryTopology) -> Iterator[dict[str, Shell]]:
         each.close()
 
 
+def open_shell(topology: StoryTopology, shells: dict[str, Shell], project: str) -> Shell:
+    """The project's shell; a new one where the project's environment has changed."""
+    environment = topology.environment(project)
+    if project in shells and shells[project].environment != environment:
+        shells.pop(project).close()
+    if project not in shells:
+        shells[project] = Shell(project, environment)
+    return shells[project]
+
+
 @pytest.fixture
 def shell(topology: StoryTopology, shells: dict[str, Shell]) -> Callable[[str], Shell]:
     def shell(project: str) -> Shell:
-        environment = topology.environment(project)
-        if project in shells and shells[project].environment != environment:
-            shells.pop(project).close()
-        if project not in shells:
-            shells[project] = Shell(project, environment)
-        return shells[project]
+        return open_shell(topology, shells, project)
 
     return shell
 
 
+@pytest.fixture(scope="session")
+def hashes() -> dict[str, str]:
+    """Password -> its hash: a good hash takes longer than all else that a new person needs."""
+    return {}
+
+
 @pytest.fixture
-def new_person(shell: Callable[[str], Shell]) -> Callable[..., Person]:
+def new_person(shell: Callable[[str], Shell], hashes: dict[str, str]) -> Callable[..., Person]:
     def person(
         first_name: str = "Mia", *, username: str = "", roles: dict[str, str] | None = None, **fields: Any
     ) -> Person:
         number = next(_NUMBERS)
         username = username or f"{first_name.lower()}{number}"
         person = Person("", username, f"{username}@example.com", f"{first_name} Story{number}")
+        if person.password not in hashes:
+            source = "from django.contrib.auth.hashers import make_password; make_password(password)"
+            hashes[person.password] = shell("portal")(source, password=person.password)
         sub = shell("portal")(
             """
             from portal.registry import services
-            user = User.objects.create_user(username, email, password, **fields)
+            user = User(username=username, email=email, password=password, **fields)
+            user.save()
             for site, role in roles.items():
                 services.grant(user, site, role)
             user.pk
             """,
             username=person.username,
             email=person.email,
-            password=person.password,
+            password=hashes[person.password],
             fields={
                 "first_name": first_name,
                 "last_name": f"Story{number}",

@@ -2,91 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 import pytest
 from playwright.sync_api import Route
 
 from tests.stories.people import EVERYWHERE, Person, Visitor
-from tests.stories.shell import Shell
 
 JSON = {"Accept": "application/json"}
-
-
-@pytest.fixture
-def members_only(shell: Callable[[str], Shell]) -> Iterator[None]:
-    """Site B is open only to those who hold a role there, for as long as the story takes."""
-    change = 'Site.objects.filter(name="site_b").update(access=access)'
-    shell("portal")(change, access="members")
-    yield
-    shell("portal")(change, access="everyone")
-
-
-@pytest.mark.usefixtures("members_only")
-def test_who_is_no_member_gets_a_page_with_a_way_back(
-    visitor: Visitor, new_person: Callable[..., Person]
-) -> None:
-    visitor.sign_in(new_person())
-    visitor.forget()
-
-    response = visitor.open("site_b", "/orders/")
-
-    assert response.status == 403
-    assert visitor.path.startswith("site_b/")
-    assert not [answer.url for answer in visitor.answers if "portal." in urlsplit(answer.url).netloc]
-    with visitor.page.expect_navigation():
-        visitor.page.get_by_role("main").get_by_role("link").first.click()
-    assert visitor.page.url.startswith(tuple(visitor.topology.urls.values()))
-    assert visitor.where() == {"portal", "site_a"}
-
-
-@pytest.mark.usefixtures("members_only")
-def test_programs_of_no_member_get_403(visitor: Visitor, new_person: Callable[..., Person]) -> None:
-    visitor.sign_in(new_person())
-    cookies = visitor.cookies_for("site_b")
-
-    answers = [
-        visitor.topology.get("site_b", path, cookies=cookies, headers=JSON)
-        for path in ("/api/me/", "/orders/")
-    ]
-
-    for answer in answers:
-        assert answer.status == 403
-        assert json.loads(answer.body)["error"] == "not_admitted"
-
-
-@pytest.mark.usefixtures("members_only")
-def test_a_role_opens_the_door_at_the_next_click_and_its_loss_closes_it(
-    visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
-) -> None:
-    mia = new_person("Mia")
-    visitor.sign_in(mia)
-    change = (
-        'from portal.registry import services; services.{}(User.objects.get(pk=sub), "site_b", "manager")'
-    )
-
-    before = visitor.open("site_b", "/orders/").status
-    shell("portal")(change.format("grant"), sub=mia.sub)
-    during = visitor.open("site_b", "/orders/").status
-    shell("portal")(change.format("withdraw"), sub=mia.sub)
-    after = visitor.open("site_b", "/orders/").status
-
-    assert (before, during, after) == (403, 200, 403)
-
-
-@pytest.mark.usefixtures("members_only")
-def test_a_members_site_learns_of_its_members_alone(
-    new_person: Callable[..., Person], shell: Callable[[str], Shell], visitor: Visitor
-) -> None:
-    stranger = new_person("Stranger")
-    member = new_person("Member", roles={"site_b": "manager"})
-    known = "Account.objects.filter(sub=sub, is_active=True).exists()"
-
-    visitor.topology.eventually(lambda: shell("site_b")(known, sub=member.sub))
-
-    assert not shell("site_b")("User.objects.filter(username=name).exists()", name=stranger.username)
 
 
 def test_programs_that_are_not_signed_in_get_401_and_never_a_redirect(visitor: Visitor) -> None:

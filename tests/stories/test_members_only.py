@@ -1,0 +1,86 @@
+"""A site for members alone: who holds no role there is told so, with a way back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.stories.conftest import open_shell
+from tests.stories.people import Person, Visitor
+from tests.stories.shell import Shell
+from tests.stories.topology import StoryTopology
+
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def members_only(started_topology: StoryTopology, shells: dict[str, Shell]) -> Iterator[None]:
+    """Site B is open only to those who hold a role there, in all of these stories."""
+    change = 'Site.objects.filter(name="site_b").update(access=access)'
+    open_shell(started_topology, shells, "portal")(change, access="members")
+    yield
+    open_shell(started_topology, shells, "portal")(change, access="everyone")
+
+
+def test_who_is_no_member_gets_a_page_with_a_way_back(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    visitor.sign_in(new_person())
+    visitor.forget()
+
+    response = visitor.open("site_b", "/orders/")
+
+    assert response.status == 403
+    assert visitor.path.startswith("site_b/")
+    assert not [answer.url for answer in visitor.answers if "portal." in urlsplit(answer.url).netloc]
+    with visitor.page.expect_navigation():
+        visitor.page.get_by_role("main").get_by_role("link").first.click()
+    assert visitor.page.url.startswith(tuple(visitor.topology.urls.values()))
+    assert visitor.where() == {"portal", "site_a"}
+
+
+def test_programs_of_no_member_get_403(visitor: Visitor, new_person: Callable[..., Person]) -> None:
+    visitor.sign_in(new_person())
+    cookies = visitor.cookies_for("site_b")
+
+    answers = [
+        visitor.topology.get("site_b", path, cookies=cookies, headers=JSON)
+        for path in ("/api/me/", "/orders/")
+    ]
+
+    for answer in answers:
+        assert answer.status == 403
+        assert json.loads(answer.body)["error"] == "not_admitted"
+
+
+def test_a_role_opens_the_door_at_the_next_click_and_its_loss_closes_it(
+    visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
+) -> None:
+    mia = new_person("Mia")
+    visitor.sign_in(mia)
+    change = (
+        'from portal.registry import services; services.{}(User.objects.get(pk=sub), "site_b", "manager")'
+    )
+
+    before = visitor.open("site_b", "/orders/").status
+    shell("portal")(change.format("grant"), sub=mia.sub)
+    during = visitor.open("site_b", "/orders/").status
+    shell("portal")(change.format("withdraw"), sub=mia.sub)
+    after = visitor.open("site_b", "/orders/").status
+
+    assert (before, during, after) == (403, 200, 403)
+
+
+def test_a_members_site_learns_of_its_members_alone(
+    new_person: Callable[..., Person], shell: Callable[[str], Shell], visitor: Visitor
+) -> None:
+    stranger = new_person("Stranger")
+    member = new_person("Member", roles={"site_b": "manager"})
+    known = "Account.objects.filter(sub=sub, is_active=True).exists()"
+
+    visitor.topology.eventually(lambda: shell("site_b")(known, sub=member.sub))
+
+    assert not shell("site_b")("User.objects.filter(username=name).exists()", name=stranger.username)

@@ -10,12 +10,14 @@ neither changed nor exchanged for the answer to another question.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
 import re
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -27,6 +29,7 @@ from portal import keys
 from portal.registry.models import Site
 from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
+from sso_common.keys import SiteKeys
 
 logger = logging.getLogger("portal.feed")
 
@@ -40,7 +43,10 @@ _NONCE = re.compile(r"[0-9a-f]{32}")
 class Refusal(Exception):
     """The request is not signed by the site in whose name it comes."""
 
+    #: For the log.
     reason: ClassVar[str]
+    #: For whoever asks, where that is another one.
+    answer: ClassVar[str] = ""
 
 
 class Unsigned(Refusal):
@@ -50,9 +56,10 @@ class Unsigned(Refusal):
 
 
 class UnknownSite(Refusal):
-    """No active site of that name is registered."""
+    """No active site of that name is registered. Strangers are not told: they could probe for names."""
 
     reason = "unknown-site"
+    answer = "bad-signature"
 
 
 class WrongSignature(Refusal):
@@ -93,9 +100,13 @@ def verify_request(request: HttpRequest) -> SignedRequest:
     if header is None:
         raise Unsigned
     site = Site.objects.filter(name=header["site"], is_active=True).first()
+    site_keys = keys.site_keys(header["site"])
     if site is None:
+        # Takes as long as for a site that exists, and nobody knows this key.
+        with contextlib.suppress(WrongSignature):
+            _unsign([SiteKeys(secrets.token_bytes(32))], header["token"])
         raise UnknownSite
-    claims, signed_at = _unsign(site.name, header["token"])
+    claims, signed_at = _unsign(site_keys, header["token"])
     if claims.get("m") != request.method or claims.get("p") != request.get_full_path():
         raise OtherRequest
     if abs(time.time() - signed_at) > MAX_AGE:
@@ -108,11 +119,11 @@ def verify_request(request: HttpRequest) -> SignedRequest:
     return SignedRequest(site, nonce)
 
 
-def _unsign(site: str, token: str) -> tuple[dict[str, Any], float]:
+def _unsign(site_keys: Sequence[SiteKeys], token: str) -> tuple[dict[str, Any], float]:
     # While a site's secret rotates there are two.
-    for site_keys in keys.site_keys(site):
+    for each in site_keys:
         serializer = URLSafeTimedSerializer(
-            site_keys.request_key, salt="sso.request", signer_kwargs={"digest_method": hashlib.sha256}
+            each.request_key, salt="sso.request", signer_kwargs={"digest_method": hashlib.sha256}
         )
         try:
             claims, signed_at = serializer.loads(token, return_timestamp=True)
@@ -141,7 +152,7 @@ def for_sites(view: Callable[[HttpRequest, Site], JsonResponse]) -> Callable[[Ht
             logger.warning("Refused a request for the feed: %s", refusal.reason)
             response: HttpResponse = JsonResponse(
                 # The time lets a site with a wrong clock say so.
-                {"error": refusal.reason, "time": time.time()},
+                {"error": refusal.answer or refusal.reason, "time": time.time()},
                 status=401,
                 headers={"WWW-Authenticate": "SSO"},
             )

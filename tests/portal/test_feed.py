@@ -401,14 +401,40 @@ def test_attack_a_request_without_a_readable_signature(site: Site, header: str) 
 def test_attack_an_unknown_site(site: Site) -> None:
     header = signed_by("site_a", USERS).replace("site_a:", "site_x:")
 
-    assert refused(ask(USERS, header)) == "unknown-site"
+    assert refused(ask(USERS, header)) == "bad-signature"
+
+
+@pytest.mark.parametrize("state", ["unknown", "removed", "inactive", "wrong key"])
+def test_attack_a_stranger_probes_for_the_names_of_sites(
+    site: Site, state: str, caplog: pytest.LogCaptureFixture, django_assert_num_queries: Any
+) -> None:
+    header = signed_by("site_a", USERS)
+    match state:
+        case "unknown":
+            header = header.replace("site_a:", "site_x:")
+        case "removed":
+            registry.remove(site)
+        case "inactive":
+            Site.objects.update(is_active=False)
+        case "wrong key":
+            header = header[:-1] + ("A" if header[-1] != "A" else "Q")
+    caplog.clear()
+
+    with caplog.at_level("WARNING", "portal.feed"), django_assert_num_queries(2):
+        response = ask(USERS, header)
+
+    assert refused(response) == "bad-signature"
+    assert set(response.json()) == {"error", "time"}
+    reason = "bad-signature" if state == "wrong key" else "unknown-site"
+    said = [each.message for each in caplog.records if each.name == "portal.feed"]
+    assert said == [f"Refused a request for the feed: {reason}"]
 
 
 def test_attack_a_removed_site_asks_again(site: Site) -> None:
     header = signed_by("site_a", USERS)
     registry.remove(site)
 
-    assert refused(ask(USERS, header)) == "unknown-site"
+    assert refused(ask(USERS, header)) == "bad-signature"
 
 
 def test_attack_one_site_asks_in_another_sites_name(site: Site, members: Site) -> None:

@@ -1,0 +1,45 @@
+"""``make manage``: a command of the portal beside a running demo, as the README tells newcomers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from demo.options import ROOT
+from sso_common.conf import parse_dsn
+from tests.stories.topology import StoryTopology
+
+
+def manage(folder: Path, options: list[str], *command: str) -> subprocess.CompletedProcess[str]:
+    options = ["--data-dir", str(folder), *options]
+    return subprocess.run(
+        [sys.executable, "-m", "demo.manage", *options, "--", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_newcomer_adds_a_site_to_the_running_demo(topology: StoryTopology) -> None:
+    options = [f"--portal-port={topology.options.portal_port}", f"--namespace={topology.options.namespace}"]
+    try:
+        added = manage(
+            topology.folder, options, "sso_site", "add", "newcomer", "http://newcomer.sso.localhost:1"
+        )
+        listed = manage(topology.folder, options, "sso_site", "list")
+    finally:
+        manage(topology.folder, options, "sso_site", "remove", "newcomer")
+
+    assert added.returncode == 0, added.stderr
+    assert parse_dsn(added.stdout.strip()).site == "newcomer"
+    assert "http://newcomer.sso.localhost:1" in listed.stdout
+
+
+def test_without_a_demo_it_says_so_in_one_sentence(tmp_path: Path) -> None:
+    done = manage(tmp_path, [], "sso_site", "list")
+
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"There is no demo in {tmp_path}: start it first, with `make demo`."

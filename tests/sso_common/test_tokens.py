@@ -96,6 +96,20 @@ def test_no_other_spelling_opens_the_same_session(token: SessionToken, data: st.
     assert (_decode(parsed.sid), _decode(parsed.secret)) != (_decode(token.sid), _decode(token.secret))
 
 
+@pytest.mark.parametrize("end", [22, 66], ids=["sid", "secret"])
+def test_the_spare_bits_of_the_last_character_are_zero_or_it_is_no_token(end: int) -> None:
+    value = mint_token().value
+    part = value[:22] if end == 22 else value[23:]
+    same_bytes = [each for each in BASE64URL if _decode(part[:-1] + each) == _decode(part)]
+    assert len(same_bytes) == {22: 16, 66: 4}[end]
+
+    for each in same_bytes:
+        changed = value[: end - 1] + each + value[end:]
+        if changed != value:
+            with pytest.raises(MalformedToken):
+                parse_token(changed)
+
+
 DAMAGE = {
     "cut": lambda value: value[:-1],
     "longer": lambda value: value + "A",

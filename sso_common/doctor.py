@@ -557,13 +557,13 @@ def _refusal(detail: str, site: str, renew: str) -> Finding:
             _("The portal's address answers with %s.") % detail,
             _("Set SSO_PORTAL_INTERNAL_URL to the portal's own address, or do not set it."),
         )
-    if detail == "unknown-site":
-        return failure(
-            "portal.secret",
-            _("The portal knows no active site named %s.") % site,
-            _("At the portal, look at: manage.py sso_site list"),
-        )
-    return failure("portal.secret", _("The portal does not accept this site's secret (%s).") % detail, renew)
+    # The portal does not tell strangers which of the two it is; its log does.
+    return failure(
+        "portal.secret",
+        _("The portal knows no active site named %(site)s, or does not accept this site's secret (%(why)s).")
+        % {"site": site, "why": detail},
+        _("At the portal, look at: manage.py sso_site list. If the site is there and active: %s") % renew,
+    )
 
 
 def _clock(status: PortalStatus) -> Finding:

@@ -13,6 +13,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -48,14 +49,24 @@ def chosen(arguments: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def run(name: str, command: list[str], arguments: list[str]) -> tuple[int, Counter[str]]:
-    """Run one room; return pytest's status and its counts."""
+def run(name: str, command: list[str], arguments: list[str], *, alone: bool) -> tuple[int, Counter[str]]:
+    """Run one room; return pytest's status and its counts. Beside another room it prints at the end."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         began = time.monotonic()
         print(f"== {name}", flush=True)
         pytest = [sys.executable, "-m", "pytest", f"--junit-xml={report}", "-o", "junit_suite_name=tests"]
-        status = subprocess.run([*pytest, *command, *arguments], cwd=HERE.parent, check=False).returncode
+        done = subprocess.run(
+            [*pytest, *command, *arguments],
+            cwd=HERE.parent,
+            check=False,
+            stdout=None if alone else subprocess.PIPE,
+            stderr=None if alone else subprocess.STDOUT,
+            text=True,
+        )
+        status = done.returncode
+        if done.stdout:
+            print(f"== what {name} said\n{done.stdout}", end="", flush=True)
         counts: Counter[str] = Counter(seconds=round(time.monotonic() - began))
         for suite in ET.parse(report).getroot().iter("testsuite") if report.exists() else ():
             bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
@@ -65,9 +76,14 @@ def run(name: str, command: list[str], arguments: list[str]) -> tuple[int, Count
 
 
 def main(arguments: list[str]) -> int:
-    """Run the rooms one after the other; a failure in one does not hide those in the next."""
+    """Run the rooms, two at a time: they wait more than they work. None hides a failure in another."""
     options = [argument for argument in arguments if not argument.startswith("tests")]
-    results = {name: run(name, command, options) for name, command in chosen(arguments).items()}
+    todo = chosen(arguments)
+    # The longest first.
+    order = sorted(todo, key=lambda name: (name != "stories", name != "sso_common"))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        running = {name: pool.submit(run, name, todo[name], options, alone=len(order) == 1) for name in order}
+    results = {name: future.result() for name, future in running.items()}
     total: Counter[str] = Counter()
     for name, (status, counts) in results.items():
         total += counts

@@ -111,6 +111,17 @@ class ClusterClient(RedisCluster):
         """The client of some node: its settings are those of all."""
         return self.get_redis_connection(next(iter(self.nodes_manager.nodes_cache.values())))
 
+    def forget(self) -> None:
+        """Close the connections that are not in use."""
+        for node in list(self.nodes_manager.nodes_cache.values()):
+            if node.redis_connection is not None:
+                node.redis_connection.connection_pool.disconnect(inuse_connections=False)
+
+    def close(self) -> None:
+        """Close all connections; redis-py leaves those of its pools to the garbage collector."""
+        super().close()
+        self.disconnect_connection_pools()  # type: ignore[no-untyped-call]
+
     def refresh(self) -> None:
         """Learn the topology anew, at once. Raises ``redis.ConnectionError``."""
         manager = self.nodes_manager

@@ -132,9 +132,7 @@ class answering:  # noqa: N801  used like contextlib.suppress
 def _forget_connections() -> None:
     """Close what is not in use. Where the primary has become a replica, connections to it would stay
     open and be read from for ever; new ones go to whoever has its address now."""
-    server = _server()
-    if isinstance(server, Server):  # a cluster's nodes say MOVED instead
-        server.forget()
+    _server().forget()
 
 
 def _ask(*commands: Command) -> list[Any]:

@@ -262,6 +262,18 @@ def test_both_protocols_serve(servers: ValkeyCluster, protocol: int) -> None:
 # --- slots that move ------------------------------------------------------------------------------
 
 
+def open_slot(slot: int, source: ValkeyServer, target: ValkeyServer) -> None:
+    """Begin to move a slot: what is not at its node any more is asked of the other one."""
+    target.ask("CLUSTER SETSLOT", slot, "IMPORTING", source.ask("CLUSTER MYID"))
+    source.ask("CLUSTER SETSLOT", slot, "MIGRATING", target.ask("CLUSTER MYID"))
+
+
+def close_slot(slot: int, target: ValkeyServer, *others: ValkeyServer) -> None:
+    """The slot is moved, and everybody knows: the target first, which thereby outranks the source."""
+    for node in (target, *others):
+        node.ask("CLUSTER SETSLOT", slot, "NODE", target.ask("CLUSTER MYID"))
+
+
 def test_a_session_is_read_and_saved_while_its_slot_moves_to_another_node(servers: ValkeyCluster) -> None:
     source, target, bystander = servers.primaries()
     token = token_on(servers, source)
@@ -269,21 +281,16 @@ def test_a_session_is_read_and_saved_while_its_slot_moves_to_another_node(server
     session["before"] = 1
     session.save()
     slot = key_slot(record_name(token).encode())
-    names = {node: node.ask("CLUSTER MYID") for node in (source, target)}
 
-    def move(key: str) -> None:
-        source.ask("MIGRATE", "127.0.0.1", target.port, key, 0, 1000, "AUTH2", "default", VALKEY_PASSWORD)
-
-    target.ask("CLUSTER SETSLOT", slot, "IMPORTING", names[source])
-    source.ask("CLUSTER SETSLOT", slot, "MIGRATING", names[target])
+    open_slot(slot, source, target)
     assert read(token)["before"] == 1
-    move(record_name(token))
-    move(site_name(token))
+    for key in (record_name(token), site_name(token)):
+        where = ("127.0.0.1", target.port, key, 0, 1000)
+        source.ask("MIGRATE", *where, "AUTH2", "default", VALKEY_PASSWORD)
     moving = read(token)
     moving["during"] = 2
     moving.save()
-    for node in (target, source, bystander):
-        node.ask("CLUSTER SETSLOT", slot, "NODE", names[target])
+    close_slot(slot, target, source, bystander)
     moved = read(token)
     moved["after"] = 3
     moved.save()
@@ -293,10 +300,9 @@ def test_a_session_is_read_and_saved_while_its_slot_moves_to_another_node(server
         read(token)
     assert len(trips) == 1, "the move was learned"
     # Back, for the other tests.
-    for node in (source, target, bystander):
-        node.admin.flushall()
-    for node in (source, target, bystander):
-        node.ask("CLUSTER SETSLOT", slot, "NODE", names[source])
+    servers.clear()
+    open_slot(slot, target, source)
+    close_slot(slot, source, target, bystander)
 
 
 # --- nodes in trouble -----------------------------------------------------------------------------

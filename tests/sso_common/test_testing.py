@@ -1,0 +1,88 @@
+"""The helpers for a site's own tests do what they say, and open nothing anywhere else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from sso_common import conf, testing
+from sso_common.keys import key_id
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
+
+
+def test_a_test_signs_somebody_in_with_one_line(client: Client) -> None:
+    identity = testing.sign_in(client, "anna", roles=["editor", "staff"], first_name="Anna")
+
+    assert client.get("/identity/").json() == {"sub": str(identity.sub), "roles": ["editor", "staff"]}
+    client.get("/user/")
+    user = User.objects.get()
+    assert (user.username, user.first_name, user.is_staff) == ("anna", "Anna", True)
+    assert [group.name for group in user.groups.all()] == ["Editors"]
+
+
+def test_the_same_name_is_the_same_subject_in_every_test() -> None:
+    assert testing.subject("anna") == testing.subject("anna") != testing.subject("bert")
+    assert str(testing.subject("anna")) == "ee877037-f434-5748-b0c5-78850fcc0e21"
+
+
+def test_somebody_who_may_not_enter_and_somebody_whose_session_has_expired(client: Client) -> None:
+    testing.sign_in(client, "mallory", sites={})
+    assert client.get("/private/").status_code == 403
+
+    testing.sign_in(client, "anna", lifetime=0)
+    assert client.get("/private/").status_code == 302
+
+
+def test_signing_out_as_if_at_another_site(client: Client) -> None:
+    testing.sign_in(client, "anna")
+
+    testing.sign_out(client)
+
+    assert conf.cookie_name() in client.cookies
+    assert client.get("/user/").content == b"nobody"
+
+
+def test_what_a_test_puts_into_the_clients_session_is_there(client: Client) -> None:
+    testing.sign_in(client, "anna")
+    session = client.session
+    session["cart"] = ["mug"]
+    session.save()
+
+    assert client.get("/show/").json() == {"cart": ["mug"]}
+
+
+def test_two_browsers_are_two_people() -> None:
+    anna, bert = Client(), Client()
+    testing.sign_in(anna, "anna")
+    testing.sign_in(bert, "bert")
+
+    assert (anna.get("/user/").content, bert.get("/user/").content) == (b"anna", b"bert")
+
+
+def test_a_site_that_does_not_trust_the_test_key_is_told_what_to_do(client: Client, settings) -> None:
+    real_key = bytes(32)
+    settings.SSO_DSN = str(replace(conf.dsn(), public_keys=((key_id(real_key), real_key),)))
+
+    with pytest.raises(RuntimeError, match="set SSO_DSN to make_dsn"):
+        testing.sign_in(client, "anna")
+
+
+def test_every_process_has_a_key_of_its_own() -> None:
+    command = "from sso_common.testing import PUBLIC_KEY; print(PUBLIC_KEY[0])"
+
+    other = subprocess.run(
+        [sys.executable, "-c", command],
+        env={"DJANGO_SETTINGS_MODULE": "django.conf.global_settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+    assert other != testing.PUBLIC_KEY[0]
+    assert len(other) == len(testing.PUBLIC_KEY[0])

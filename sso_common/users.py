@@ -165,7 +165,9 @@ def _find_account(sub: uuid.UUID) -> Account | None:
     alias = router.db_for_read(Account)
     model = get_user_model()
     key = Account._meta.pk.get_db_prep_value(sub, connections[alias])
-    for user in model._base_manager.using(alias).raw(_account_sql(model, alias), [key]):
+    sql, parameters = _account_query(model, alias)
+    present = [key if each is _SUBJECT else each for each in parameters]
+    for user in model._base_manager.using(alias).raw(sql, present):
         values = [user.__dict__.pop(_PREFIX + name) for name in _ACCOUNT_FIELDS]
         account = Account.from_db(alias, ("sub", "user_id", *_ACCOUNT_FIELDS), (sub, user.pk, *values))
         account.user = user
@@ -178,12 +180,18 @@ _ACCOUNT_FIELDS: Final = ("version", "not_before", "is_active", "is_deleted")
 _PREFIX: Final = "_sso_account_"
 
 
+#: Where the subject's key stands among the parameters; a base manager may have some of its own.
+_SUBJECT: Final = object()
+
+
 @functools.lru_cache(maxsize=8)
-def _account_sql(model: type[models.Model], alias: str) -> str:
+def _account_query(model: type[models.Model], alias: str) -> tuple[str, list[Any]]:
     columns = {_PREFIX + name: F(f"sso_account__{name}") for name in _ACCOUNT_FIELDS}
-    rows = model._base_manager.using(alias).filter(sso_account__pk=uuid.UUID(int=0)).annotate(**columns)
-    sql, _ = rows.query.get_compiler(alias).as_sql()
-    return str(sql)
+    nobody = uuid.UUID(int=0)
+    rows = model._base_manager.using(alias).filter(sso_account__pk=nobody).annotate(**columns)
+    sql, parameters = rows.query.get_compiler(alias).as_sql()
+    stand_in = Account._meta.pk.get_db_prep_value(nobody, connections[alias])
+    return str(sql), [_SUBJECT if each == stand_in else each for each in parameters]
 
 
 def _provision(identity: Identity) -> Account | None:

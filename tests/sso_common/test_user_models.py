@@ -20,6 +20,7 @@ STOCK = "sso_common.users.UserMapper"
         ("user_models.Member", STOCK),
         ("user_models.Player", STOCK),
         ("user_models.Employee", STOCK),
+        ("user_models.Guest", STOCK),
         ("user_models.Author", "tests.user_models.mappers.SubjectIsKey"),
     ],
 )

@@ -27,7 +27,7 @@ STOCK = "sso_common.users.UserMapper"
 def test_two_people_live_at_a_site_with_its_own_user_model(model: str, mapper: str, tmp_path: Path) -> None:
     environment = {
         **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.user_models.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.user_models.project",
         "TEST_USER_MODEL": model,
         "TEST_USER_MAPPER": mapper,
         "TEST_DATABASE": str(tmp_path / "site.sqlite3"),
@@ -51,7 +51,7 @@ def test_a_model_that_no_user_of_the_portal_fits_into_is_named_before_anybody_si
 ) -> None:
     environment = {
         **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.user_models.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.user_models.project",
         "TEST_USER_MODEL": "user_models.Pupil",
         "TEST_USER_MAPPER": STOCK,
         "TEST_DATABASE": str(tmp_path / "site.sqlite3"),

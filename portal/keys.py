@@ -82,8 +82,8 @@ def keyring_from(environment: Mapping[str, str]) -> Keyring:
     if len(root) < KEY_BYTES or base64_encode(root).decode("ascii") != text:
         problem = f"must hold at least {KEY_BYTES} random bytes in base64url" if text else "is not set"
         raise ImproperlyConfigured(
-            f"SSO_ROOT_SECRET {problem}. Set it to this portal's root secret: every key is derived from it, and "
-            "another one signs everybody out. Only for a new portal, make one: "
+            f"SSO_ROOT_SECRET {problem}. Set it to this portal's root secret: every key is derived from it, "
+            "and another one signs everybody out. Only for a new portal, make one: "
             "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     published = _generations(environment, "SSO_SIGNING_KEYS")

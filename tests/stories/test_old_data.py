@@ -53,6 +53,10 @@ def test_a_revoked_session_that_a_backup_brings_back_signs_nobody_in(
         visitor.topology.manage("portal", "sso_sessions", "revoke", "--person", mia.username)
     else:
         shell("portal")("user = User.objects.get(pk=sub); user.is_active = False; user.save()", sub=mia.sub)
+    # A site knows it from the feed; until then, it has the (old) record's word alone.
+    head = shell("portal")("from portal.accounts import versions; versions.head()")
+    for site in SITES:
+        visitor.topology.eventually(lambda site=site: shell(site)("FeedCursor.load().position") >= head)
     backup.restore()
     visitor.page.context.add_cookies(cookie)
 

@@ -385,7 +385,7 @@ def _role(replication: Mapping[str, Any], server: Mapping[str, Any], at: str) ->
         return failure(
             check,
             _("This is a node of a cluster%s, and SSO_DSN takes it for a single server.") % at,
-            _("At the portal, write redis-cluster:// in SSO_SITE_REDIS_URL, then set SSO_DSN anew."),
+            _("At the portal, write redis-cluster:// in SSO_REDIS_URL, then set SSO_DSN anew."),
         )
     return ok(check, _("This is a primary%s.") % at)
 

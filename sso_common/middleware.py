@@ -61,9 +61,13 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """A store that cannot answer is a 503, not a 500."""
-        if isinstance(exception, StoreUnavailable):
+        if not isinstance(exception, StoreUnavailable):
+            return None
+        session = _session(request)
+        if session is None:
             return self._unavailable(request, exception)
-        return None
+        session.unavailable = exception  # process_response says so in the log, once, and answers
+        return responses.service_unavailable(request)
 
     def process_response(  # type: ignore[override]  # django-stubs forgets streaming responses
         self, request: HttpRequest, response: HttpResponseBase

@@ -213,6 +213,15 @@ def test_the_health_page_says_so(valkey: ValkeyServer, failure: Failure) -> None
     assert well.json()["keys"] == [kid for kid, _key in conf.public_keys()]
 
 
+def test_the_log_says_so_once(
+    valkey: ValkeyServer, visitor: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with killed(valkey):
+        visitor.get("/user/")
+
+    assert [record.levelname for record in caplog.records if record.name == "sso_common.session"] == ["ERROR"]
+
+
 def test_one_request_waits_once_however_often_it_looks(valkey: ValkeyServer, visitor: Client) -> None:
     """The local login, the identity and the save at the end would each wait on their own."""
     with paused(valkey):

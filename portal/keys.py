@@ -25,7 +25,7 @@ from django.core.exceptions import ImproperlyConfigured
 from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.exc import BadData
 
-from sso_common.conf import Dsn
+from sso_common.dsn import Dsn
 from sso_common.identity import FORMAT
 from sso_common.keys import KEY_BYTES, SiteKeys, derive, key_id
 

@@ -1,4 +1,4 @@
-"""Registers checks and signals, nothing else."""
+"""Registers the checks and the receiver of sign-outs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SSOCommonConfig(AppConfig):
-    """The site's half of single sign-on."""
+    """A site's half of single sign-on."""
 
     name = "sso_common"
     verbose_name = _("Single sign-on")
@@ -19,13 +19,13 @@ class SSOCommonConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401  registers itself
 
-        user_logged_out.connect(end_session, dispatch_uid="sso_common.end_session")
+        user_logged_out.connect(sign_out, dispatch_uid="sso_common.sign_out")
 
 
-def end_session(sender: Any, request: Any = None, **kwargs: Any) -> None:
-    """``django.contrib.auth.logout`` is sign-out everywhere; a bare ``flush`` is not."""
-    from .sessions import SessionStore
+def sign_out(sender: Any, request: Any = None, **kwargs: Any) -> None:
+    """Make ``django.contrib.auth.logout`` sign out everywhere. A bare ``session.flush`` does not."""
+    from .http import session_of  # needs models, which are not loaded yet
 
-    session = getattr(request, "session", None)
-    if isinstance(session, SessionStore):
+    session = session_of(request)
+    if session is not None:  # a session may be false
         session.sign_out()

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.cache import InvalidCacheBackendError, caches
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  Django's own name
 from django.core.exceptions import ImproperlyConfigured
 from django.shortcuts import resolve_url
@@ -26,6 +25,7 @@ from django.utils.module_loading import import_string
 
 from . import conf
 from .domains import is_public_suffix, is_under, may_be_under
+from .dsn import Dsn, parse_dsn
 from .exceptions import InvalidDsn
 
 TAG: Final = "sso"
@@ -79,7 +79,7 @@ def check_dsn(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
             )
         ]
     try:
-        conf.parse_dsn(conf.dsn_text())
+        parse_dsn(conf.dsn_text())
     except InvalidDsn as error:
         return [
             Error(
@@ -402,7 +402,8 @@ def check_cache(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
         )
     limits = {"SOCKET_CONNECT_TIMEOUT": conf.CONNECT_TIMEOUT, "SOCKET_TIMEOUT": conf.READ_TIMEOUT}
     patient = [name for name, limit in limits.items() if not 0 < (options.get(name) or 0) <= limit]
-    patient += [] if "retry" in pool else ["CONNECTION_POOL_KWARGS: retry"]
+    factory = str(options.get("CONNECTION_FACTORY"))
+    patient += [] if "retry" in pool or factory.startswith("sso_common.") else ["CONNECTION_FACTORY"]
     if patient:
         messages.append(
             Warning(
@@ -416,12 +417,9 @@ def check_cache(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
 
 
 def _is_django_redis() -> bool:
-    from django_redis.cache import RedisCache
+    from . import store  # needs valid settings
 
-    try:
-        return isinstance(caches[conf.CACHE_ALIAS], RedisCache)
-    except InvalidCacheBackendError:
-        return False
+    return store.is_django_redis_cache(conf.CACHE_ALIAS)
 
 
 # --- addresses -------------------------------------------------------------------------------
@@ -625,14 +623,14 @@ def _is_origin(address: str) -> bool:
     return is_server and not (parts.path or parts.query or parts.fragment or parts.username)
 
 
-def _example(dsn: conf.Dsn) -> str:
+def _example(dsn: Dsn) -> str:
     return f"{dsn.site.replace('_', '-')}.{dsn.domain}"
 
 
-def _dsn() -> conf.Dsn | None:
+def _dsn() -> Dsn | None:
     """The DSN where there is a valid one: only ``check_dsn`` complains about it."""
     try:
-        return conf.parse_dsn(conf.dsn_text())
+        return parse_dsn(conf.dsn_text())
     except InvalidDsn:
         return None
 

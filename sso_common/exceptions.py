@@ -149,6 +149,10 @@ class StoreUnavailable(Unavailable):
     reason = "store-unavailable"
 
 
+class StoreRefused(StoreUnavailable):
+    """Redis refused a command."""
+
+
 class PortalUnavailable(Unavailable):
     """The portal cannot answer."""
 

@@ -51,13 +51,13 @@ def _needed() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "keep a session alive", _command("PEXPIRE", identity, 1000, "GT")
     yield "read its own sessions", _command("HGETALL", own)
     yield "write its own sessions", _command("HDEL", own, "f")
-    yield "save its own sessions by a script", lambda: store.save_site_session(sid, empty)
+    yield "save its own sessions by a script", lambda: store.run(store.save_site_session(sid, empty))
     yield (
         "save its own anonymous sessions by a script",
-        lambda: store.save_anonymous(session_key, empty, _LIFETIME, create=True),
+        lambda: store.run(store.save_anonymous(session_key, empty, _LIFETIME, create=True)),
     )
-    yield "read its own anonymous sessions", lambda: store.read_anonymous(session_key)
-    yield "delete its own anonymous sessions", lambda: store.delete_anonymous(session_key)
+    yield "read its own anonymous sessions", lambda: store.run(store.read_anonymous(session_key))
+    yield "delete its own anonymous sessions", lambda: store.run(store.delete_anonymous(session_key))
     # The id 0-0 is an error of its own once the permission is there, so that no event is made.
     yield "append to the events", _command("XADD", events, "0-0", "type", "probe")
     yield "read the events", _command("XREAD", "STREAMS", events, "$")
@@ -81,7 +81,7 @@ def _forbidden() -> Iterator[tuple[str, tuple[str | int, ...]]]:
     index = store.user_key(dsn.namespace, secrets.token_hex(16))
     yield "read the portal's index of sessions", ("ZCARD", index)
     yield "write the portal's index of sessions", ("ZREM", index, "m")
-    nonce = f"{dsn.namespace}:nonce:{dsn.site}:{secrets.token_hex(16)}"
+    nonce = store.nonce_key(dsn.namespace, dsn.site, secrets.token_hex(16))
     yield "read the portal's nonces", ("GET", nonce)
     yield "write the portal's nonces", ("SET", nonce, "x", "XX", "PX", 1)
     yield "delete the portal's nonces", ("UNLINK", nonce)

@@ -1,34 +1,32 @@
 """The session engine: ``SESSION_ENGINE = "sso_common.sessions"``.
 
-In: a session token (signed in) or a session key (anonymous), or both. Out: Django's session
-contract over the shared store, and the verified ``Identity``. Made by the middleware for each
-request; nothing is read until somebody looks.
+The middleware makes a ``SessionStore`` for each request, from a session token (signed in), a session key
+(anonymous), or both. It implements Django's session contract over the shared store, and knows the verified
+``Identity``. It reads nothing until a view does.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from asgiref.sync import sync_to_async
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.utils.crypto import get_random_string
 
-from . import conf, store
-from .exceptions import (
-    NoIdentity,
-    NotAdmitted,
-    SessionRevoked,
-    SSOError,
-    StoreUnavailable,
-    Untrusted,
-    UserInactive,
-)
+from . import conf, flows, idle, store
+from .admission import require_admission
+from .adoption import adoptable
+from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
+from .fields import Stored, decode_fields, encode_fields, find_changes
+from .flows import Commands, Flow
 from .identity import Identity, verify_identity
 from .tokens import SessionToken
+
+__all__ = ["CreateError", "SessionStore", "UpdateError"]
 
 logger = logging.getLogger("sso_common.session")
 security_logger = logging.getLogger("django.security.sso")
@@ -38,35 +36,38 @@ T = TypeVar("T")
 
 KEY_LENGTH: Final = 40
 
-#: Never adopted: whoever planted an anonymous session must not thereby choose who is signed in
-#: locally, the CSRF secret, or the expiry of the session that it is adopted into.
-NEVER_ADOPTED: Final = frozenset(
-    {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, "_csrftoken", "_session_expiry"}
-)
 
+def both(
+    flow: Callable[Concatenate[SessionStore, P], Flow[T]],
+) -> tuple[
+    Callable[Concatenate[SessionStore, P], T], Callable[Concatenate[SessionStore, P], Coroutine[Any, Any, T]]
+]:
+    """The sync and the async method that carry out a flow."""
 
-def adopt(anonymous: dict[str, Any], signed_in: dict[str, Any]) -> dict[str, Any]:
-    """The default of ``SSO_ADOPT_SESSION``: which anonymous data moves into a signed-in session.
+    @functools.wraps(flow)
+    def sync_method(self: SessionStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(flow(self, *args, **kwargs))
 
-    Takes the two sessions' data and returns what to add: here, all of the anonymous data that
-    the signed-in session has no value for.
-    """
-    return {name: value for name, value in anonymous.items() if name not in signed_in}
+    @functools.wraps(flow)
+    async def async_method(self: SessionStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.arun(flow(self, *args, **kwargs))
+
+    return sync_method, async_method
 
 
 class SessionStore(SessionBase):
-    """One visitor's session at this site.
+    """The session of one visitor at this site.
 
-    Three states. *Unresolved*: a token was presented and the store has not been asked yet.
-    *Signed in*: the token opened an identity record; ``session_key`` is the public ``sid``.
-    *Anonymous*: ``session_key`` is the secret behind the site's own host-only cookie.
+    It has three states. *Unresolved*: a token was presented and has not been looked up yet. *Signed
+    in*: the token opened an identity record; ``session_key`` is the public ``sid``. *Anonymous*:
+    ``session_key`` is the secret in the site's own host-only cookie.
     """
 
-    #: Set once this request has met a store that cannot answer: the response becomes a 503.
+    #: Set once the store could not answer in this request: the response becomes a 503.
     unavailable: StoreUnavailable | None = None
-    #: Why nobody is signed in, where nobody is.
+    #: Why no user is signed in.
     refusal: SSOError | None = None
-    #: True once the anonymous session was adopted or is gone, so that its cookie can go, too.
+    #: Whether the anonymous session was adopted or is gone, so that its cookie can be deleted.
     is_cookie_stale = False
 
     def __init__(
@@ -77,22 +78,46 @@ class SessionStore(SessionBase):
         refusal: SSOError | None = None,
     ) -> None:
         super().__init__(session_key)
-        #: The name of the session that the browser asked for, whether its token opened it or not.
+        #: The sid in the browser's cookie, whether or not its token opened the session.
         self.presented_sid = None if token is None else token.sid
         self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None
-        #: What the token opened, also where this site does not admit its subject.
+        #: What the token opened, even if the user has no access to this site.
         self._verified: Identity | None = None
+        #: Milliseconds until this site's part of the session expires; negative where there is none.
         self._ttl = 0
-        self._first_seen = False
-        #: Encoded values as they are known to be stored; None where that is not known, so that
-        #: a save has to replace everything.
-        self._stored: dict[bytes, bytes] | None = None
-        #: What they were decoded to.
-        self._loaded: Mapping[str, Any] = {}
+        #: What is known to be stored; None where nothing is known, so that a save replaces everything.
+        self._stored: Stored | None = None
         if refusal is not None:
             self.refuse(refusal)
+
+    # --- carrying out flows -------------------------------------------------------------------
+
+    def run(self, flow: Flow[T]) -> T:
+        """Carry out a flow of this request. Raises ``StoreUnavailable``.
+
+        Once the store was unavailable, it stays so for the rest of the request. That bounds the
+        request's time, and shows even where a view swallows the exception.
+        """
+        try:
+            return flows.run(flow, self._ask)
+        except StoreUnavailable as error:
+            self.unavailable = self.unavailable or error
+            raise
+
+    async def arun(self, flow: Flow[T]) -> T:
+        """``run`` for async code."""
+        try:
+            return await flows.arun(flow, self._ask)
+        except StoreUnavailable as error:
+            self.unavailable = self.unavailable or error
+            raise
+
+    def _ask(self, commands: Commands) -> list[Any]:
+        if self.unavailable is not None:
+            raise self.unavailable
+        return store.ask(commands)
 
     # --- who is signed in ---------------------------------------------------------------------
 
@@ -104,438 +129,289 @@ class SessionStore(SessionBase):
 
     @property
     def identity(self) -> Identity | None:
-        """The verified identity, or None. The first look is one round trip."""
+        """The verified identity, or None. The first access is one round trip."""
         self.accessed = True
         self.resolve()
         return self.known_identity
 
     @property
     def known_identity(self) -> Identity | None:
-        """The identity as far as it is known without a look into the store.
+        """The identity if it is known without a round trip, or None.
 
-        None, too, once this site has refused its user (deactivated, or all sessions ended).
+        None as well once this site has refused the user (inactive, or all sessions ended).
         """
         return self._identity if self.refusal is None else None
 
-    @property
-    def is_resolved(self) -> bool:
-        """Whether it is known who is signed in, without a look into the store."""
-        return self._unresolved is None
-
-    def resolve(self) -> None:
-        """Find out who is signed in, once. Raises ``StoreUnavailable``."""
-        if self._unresolved is None:
-            return
-        token = self._unresolved
-        stored = self._ask(store.read_session, token.sid, self._session_key)
-        self._unresolved = None
-        try:
-            identity = self._verify(stored, token)
-            self._require_admission(identity)
-        except SSOError as refusal:
-            self.refuse(refusal)
-            if not hasattr(self, "_session_cache"):
-                self._open_anonymous(stored.anonymous)
-            return
-        self._open_signed_in(token, identity, stored)
+    def has_local_login(self) -> bool:
+        """Whether the loaded data contains a local login (``client.force_login``, a superuser in an
+        emergency). Reads nothing."""
+        return SESSION_KEY in getattr(self, "_session_cache", {})
 
     def refuse(self, refusal: SSOError) -> None:
-        """Note why nobody is signed in; what is untrusted is a security event."""
+        """Record why no user is signed in. Untrusted input is a security event."""
         self.refusal = refusal
         if isinstance(refusal, Untrusted):
             security_logger.warning("Not signed in: %s", refusal, extra={"reason": refusal.reason})
         else:
             logger.info("Not signed in: %s", refusal, extra={"reason": refusal.reason})
 
-    def _verify(self, stored: store.StoredSession, token: SessionToken) -> Identity:
+    def resolve_flow(self) -> Flow[None]:
+        """Find out who is signed in, once. Raises ``StoreUnavailable``."""
+        token = self._unresolved
+        if token is None:
+            return
+        stored = yield from store.read_session(token.sid, self._session_key)
+        if self._unresolved is None:
+            return  # another coroutine was quicker
+        self._unresolved = None
+        try:
+            identity = self._verify(token, stored)
+        except SSOError as refusal:
+            self.refuse(refusal)
+            if not hasattr(self, "_session_cache"):
+                self._open(stored.anonymous)
+            return
+        yield from self._open_signed_in(token, identity, stored)
+
+    resolve, aresolve = both(resolve_flow)
+
+    def _verify(self, token: SessionToken, stored: store.StoredSession) -> Identity:
         if stored.record is None:
             raise NoIdentity
-        self._verified = verify_identity(stored.record, token, conf.public_keys(), time.time())
+        dsn = conf.dsn()
+        self._verified = verify_identity(stored.record, token, dsn.public_keys, time.time())
+        require_admission(self._verified, dsn.site)
         return self._verified
 
-    def _require_admission(self, identity: Identity) -> None:
-        if not identity.user.is_active:
-            raise UserInactive(str(identity.sub))
-        if identity.auth_time < identity.user.not_before:
-            raise SessionRevoked(str(identity.sub))
-        if not identity.is_admitted_to(conf.site()):
-            raise NotAdmitted(str(identity.sub))
-
-    def _open_signed_in(self, token: SessionToken, identity: Identity, stored: store.StoredSession) -> None:
+    def _open_signed_in(
+        self, token: SessionToken, identity: Identity, stored: store.StoredSession
+    ) -> Flow[None]:
         anonymous_key = self._session_key
         self._token, self._identity, self._ttl = token, identity, stored.ttl
         self._session_key = token.sid
-        self._first_seen = not stored.fields
         if hasattr(self, "_session_cache"):
-            return  # cleared before the first look: a save will replace everything
-        self._open(stored.fields)
+            return  # cleared before the first read: a save replaces everything
+        self._set_data(stored.fields)
         if anonymous_key is not None:
-            self.is_cookie_stale = not stored.anonymous or self._adopt(
-                identity, anonymous_key, stored.anonymous
+            self.is_cookie_stale = not stored.anonymous or (
+                yield from self._adopt(identity.sid, anonymous_key, stored.anonymous)
             )
 
-    def _open_anonymous(self, fields: dict[bytes, bytes]) -> None:
-        self._token = self._identity = None
-        self._open(fields)
-        if not fields:
-            # An unknown key was never issued by this site, or has expired. Using it would be
-            # session fixation (Django ticket 19324).
+    def _open(self, anonymous: dict[bytes, bytes]) -> None:
+        self._set_data(anonymous)
+        if not anonymous:
+            # The key was not issued by this site, or it has expired. Using it would be session
+            # fixation (Django ticket 19324).
             self._session_key = None
 
-    def _open(self, fields: dict[bytes, bytes]) -> None:
-        self._session_cache = self._decode_fields(fields)
-        self._stored, self._loaded = fields, dict(self._session_cache)
+    def _set_data(self, fields: dict[bytes, bytes]) -> None:
+        data = decode_fields(fields, self.serializer())
+        self._stored = Stored(fields, data)
+        self._session_cache = dict(data)
 
-    def _adopt(self, identity: Identity, session_key: str, fields: Mapping[bytes, bytes]) -> bool:
-        anonymous = {
-            name: value for name, value in self._decode_fields(fields).items() if name not in NEVER_ADOPTED
-        }
-        chosen = conf.adopt_session()(anonymous, dict(self._session_cache))
-        encoded = self._encode_fields(chosen)
-        if not self._ask(store.adopt_anonymous, identity.sid, session_key, encoded):
+    def _adopt(self, sid: str, session_key: str, fields: dict[bytes, bytes]) -> Flow[bool]:
+        anonymous = adoptable(decode_fields(fields, self.serializer()))
+        data = dict(self._session_cache)
+        chosen = yield functools.partial(conf.adopt_session(), anonymous, data)
+        encoded = encode_fields(chosen, self.serializer())
+        if not (yield from store.adopt_anonymous(sid, session_key, encoded)):
             return False
-        self._stored = {store.MARKER: b"", **encoded, **(self._stored or {})}
+        if self._stored is not None:
+            known = {store.MARKER: b"", **encoded, **self._stored.fields}
+            self._stored = Stored(known, self._stored.values)
         self._session_cache = {**chosen, **self._session_cache}
         return True
 
-    # --- the portal's two verbs; at a site nothing could sign the record that enter() needs ----
+    # --- signing out --------------------------------------------------------------------------
 
-    def enter(self, token: SessionToken, identity: Identity) -> None:
-        """Become the signed-in session that the portal has just issued.
+    def sign_out_flow(self) -> Flow[None]:
+        """End the session everywhere, if the portal has signed in a user here.
 
-        The data is kept, except for what ``NEVER_ADOPTED`` names; the anonymous key is not.
+        Users without access to this site can sign out like all others. If this raises
+        ``StoreUnavailable``, the user may still be signed in.
         """
-        data = {k: v for k, v in self._get_session().items() if k not in NEVER_ADOPTED}
-        if self._identity is not None and self._identity.sub != identity.sub:
-            data = {}  # never hand one user's data to another
-        old_key = None if self._identity is not None else self._session_key
-        self._unresolved = None
-        self.refusal = None
-        self._token, self._identity = token, identity
-        self._ttl = identity.idle * 1000
-        self._session_key = token.sid
-        self._session_cache, self._stored = data, None
-        self.modified = True
-        if old_key is not None:
-            self.is_cookie_stale = True
-            self._ask(store.delete_anonymous, old_key)
-
-    def leave(self) -> None:
-        """Become a new, empty, anonymous session, and touch nothing in the store."""
-        self._unresolved = self._token = self._identity = self._verified = None
-        self._session_key = None
-        self._session_cache, self._stored = {}, {}
-
-    def sign_out(self) -> None:
-        """End the session everywhere. Does nothing where nobody is signed in by the portal.
-
-        Whoever this site does not admit can sign out like anybody else. Raises ``StoreUnavailable``:
-        nobody is told that they are signed out when they are not.
-        """
-        self.resolve()
+        yield from self.resolve_flow()
         identity = self._identity or self._verified
         if identity is None:
             return
-        self._ask(store.end_session, identity.sid, identity.sub)
+        yield from store.end_session(identity.sid, identity.sub)
         self._verified = None
         if self._identity is not None:
             self.leave()
 
-    def has_local_login(self) -> bool:
-        """Whether a local login is known of (``client.force_login``, a break-glass superuser). Asks
-        the store nothing."""
-        return SESSION_KEY in getattr(self, "_session_cache", {})
+    sign_out, asign_out = both(sign_out_flow)
 
-    # --- idle timeout ---------------------------------------------------------------------------
+    def leave(self) -> None:
+        """Become a new, empty, anonymous session. Changes nothing in the store."""
+        self._unresolved = self._token = self._identity = self._verified = None
+        self._session_key = None
+        self._session_cache, self._stored = {}, Stored({})
 
-    def idle_extension(self) -> int | None:
-        """Milliseconds to which the idle timeout is due to be extended, or None.
+    # --- idle timeout -------------------------------------------------------------------------
 
-        Due once the time to live has fallen by ``SSO_TOUCH_INTERVAL``, or by half of an idle timeout
-        that is shorter than that. Asks the store nothing.
-        """
+    def due_extension(self) -> int | None:
+        """Milliseconds to which the idle timeout is due to be extended, or None. Reads nothing."""
         identity = self.known_identity
-        if identity is None:
-            return None
-        wanted = int(1000 * min(identity.idle, identity.exp - time.time()))
-        due = 1000 * min(conf.touch_interval(), identity.idle / 2)
-        return wanted if wanted - self._ttl >= due else None
+        return None if identity is None else idle.due_extension(identity, self._ttl)
 
-    def is_first_seen(self) -> bool:
-        """Whether this signed-in session has never left anything at this site."""
-        return self.known_identity is not None and self._first_seen
+    def extend_flow(self) -> Flow[None]:
+        """Extend the idle timeout if that is due. Raises ``StoreUnavailable``."""
+        milliseconds = self.due_extension()
+        if milliseconds is not None and self._token is not None:
+            sid, is_first_visit = self._token.sid, self._ttl < 0
+            yield from store.extend_session(sid, milliseconds, is_first_visit=is_first_visit)
+            self._ttl = milliseconds
 
-    # --- Django's contract ----------------------------------------------------------------------
+    # --- Django's contract --------------------------------------------------------------------
 
     @property
     def session_key(self) -> str | None:
-        """The session's name: ``sid`` where signed in, else the anonymous key or None."""
+        """The ``sid`` where a user is signed in, else the anonymous key or None."""
         self.resolve()
         return self._session_key
 
     def is_empty(self) -> bool:
-        """Whether there is neither a name nor data. As in Django, what has been presented counts
-        until the store says otherwise."""
+        """Whether there is neither a key nor data. As in Django, a presented key counts until it was
+        looked up."""
         return self._unresolved is None and super().is_empty()
 
-    def settle(self) -> None:
-        """Look, so that nothing that was merely presented counts any more. Raises
-        ``StoreUnavailable``."""
-        self.resolve()
-        self._get_session()
-
-    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+    def open_flow(self, no_load: bool = False) -> Flow[dict[str, Any]]:
+        """The data, read from the store at the first access."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
             if self._unresolved is not None:
-                self.resolve()
+                yield from self.resolve_flow()
             elif self._session_key is None or no_load:
-                self._session_cache, self._stored = {}, {}
+                self._session_cache, self._stored = {}, Stored({})
             else:
-                self._session_cache = self.load()
+                yield from self.load_flow()
         return self._session_cache
 
-    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
-        must_ask = self._unresolved is not None or self._session_key is not None
-        if must_ask and not no_load and not hasattr(self, "_session_cache"):
-            return await _in_thread(self._get_session)()
-        return self._get_session(no_load)
-
+    load_data, aload_data = both(open_flow)
+    _get_session, _aget_session = load_data, aload_data  # Django's names
     _session = property(_get_session)
 
-    async def aresolve(self) -> None:
-        """``resolve`` for async code; no thread is used where nothing is to be asked."""
-        if self._unresolved is not None:
-            await _in_thread(self.resolve)()
-
-    def load(self) -> dict[str, Any]:
-        """The session's data as it is stored. What has been changed here and not been saved stays as
-        it is. Raises ``StoreUnavailable``."""
-        if not hasattr(self, "_session_cache") and self._unresolved is not None:
-            self.resolve()
+    def load_flow(self) -> Flow[dict[str, Any]]:
+        """The data as it is stored. Unsaved changes in this object stay. Raises ``StoreUnavailable``."""
+        if self._unresolved is not None and not hasattr(self, "_session_cache"):
+            yield from self.resolve_flow()
             return self._session_cache
-        self.resolve()
+        yield from self.resolve_flow()
         fields: dict[bytes, bytes] = {}
         if self._token is not None:
-            fields = self._ask(store.read_session, self._token.sid).fields
+            fields = (yield from store.read_session(self._token.sid)).fields
         elif self._session_key is not None:
-            fields = self._ask(store.read_anonymous, self._session_key)
-            if not fields:
-                self._session_key = None  # see _open_anonymous
+            fields = yield from store.read_anonymous(self._session_key)
+        if self._token is None and not fields:
+            self._session_key = None  # see _open
         if hasattr(self, "_session_cache"):
-            return self._decode_fields(fields)
-        self._open(fields)
+            return decode_fields(fields, self.serializer())
+        self._set_data(fields)
         return self._session_cache
 
-    async def aload(self) -> dict[str, Any]:
-        return await _in_thread(self.load)()
+    load, aload = both(load_flow)
 
-    def exists(self, session_key: str) -> bool:
-        """Whether an anonymous session of this name exists. Raises ``StoreUnavailable``."""
-        return bool(session_key) and self._ask(store.anonymous_exists, session_key)
+    def exists_flow(self, session_key: str) -> Flow[bool]:
+        """Whether an anonymous session with this key exists. Raises ``StoreUnavailable``."""
+        return bool(session_key) and (yield from store.anonymous_exists(session_key))
 
-    async def aexists(self, session_key: str) -> bool:
-        return await _in_thread(self.exists)(session_key)
+    exists, aexists = both(exists_flow)
 
-    def create(self) -> None:
+    def create_flow(self) -> Flow[None]:
         """Make an anonymous session with a new key, and save it.
 
-        Where somebody is signed in, the portal has named the session and the name stays.
+        A signed-in session keeps the name that the portal gave it.
         """
-        self.resolve()
+        yield from self.resolve_flow()
         if self._token is not None:
-            self.save()
-            self.modified = True
-            return
-        while True:
+            yield from self.save_flow()
+        while self._token is None:
             self._session_key = get_random_string(KEY_LENGTH)
             try:
-                self.save(must_create=True)
+                yield from self.save_flow(must_create=True)
             except CreateError:
                 continue
-            self.modified = True
-            return
+            break
+        self.modified = True
 
-    async def acreate(self) -> None:
-        await _in_thread(self.create)()
+    create, acreate = both(create_flow)
 
-    def save(self, must_create: bool = False) -> None:
+    def save_flow(self, must_create: bool = False) -> Flow[None]:
         """Write the keys that changed, and no others, in one atomic step.
 
-        Raises ``UpdateError`` where the session has ended meanwhile, ``CreateError`` where
-        ``must_create`` is set and it exists, and ``StoreUnavailable``.
+        Raises ``UpdateError`` if the session has ended in the meantime, ``CreateError`` if
+        ``must_create`` is set and the session exists, and ``StoreUnavailable``.
         """
-        self.resolve()
-        # May find that there is no session of the name that was presented, and forget the name.
-        data = self._get_session(no_load=must_create)
+        yield from self.resolve_flow()
+        # May find that there is no session with the presented key, and forget the key.
+        data = yield from self.open_flow(no_load=must_create)
         if self._token is None and self._session_key is None:
-            self.create()
+            yield from self.create_flow()
             return
-        encoded = self._encode_fields(data)
-        # Nothing is stored under a new key.
-        changes = self._changes(encoded, None if must_create else self._stored)
+        stored = None if must_create else self._stored
+        encoded = encode_fields(data, self.serializer(), stored)
+        changes = find_changes(encoded, stored)
         if self._token is not None:
-            saved = self._ask(store.save_site_session, self._token.sid, changes)
+            is_saved = yield from store.save_site_session(self._token.sid, changes)
         else:
-            saved = self._ask(
-                store.save_anonymous,
-                self._session_key,
-                changes,
-                self.get_expiry_age(),
-                create=must_create,
+            is_saved = yield from store.save_anonymous(
+                self._session_key or "", changes, self.get_expiry_age(), create=must_create
             )
-        if not saved:
+        if not is_saved:
             raise CreateError if must_create and self._token is None else UpdateError
-        self._stored = {store.MARKER: b"", **encoded}
+        self._stored = Stored({store.MARKER: b"", **encoded}, dict(data))
 
-    async def asave(self, must_create: bool = False) -> None:
-        await _in_thread(self.save)(must_create)
+    save, asave = both(save_flow)
 
-    def delete(self, session_key: str | None = None) -> None:
+    def delete_flow(self, session_key: str | None = None) -> Flow[None]:
         """Delete a session of this site; by default, the current one.
 
-        Signed in, this deletes the site's own data. It signs nobody out: see ``sign_out``.
+        Where a user is signed in, this deletes the site's own data. To sign out, see ``sign_out``.
         """
-        self.resolve()
+        yield from self.resolve_flow()
         if self._token is not None and session_key in (None, self._token.sid):
-            self._ask(store.delete_site_session, self._token.sid)
-            # A save after this has to write all, and not only what has changed since.
+            yield from store.delete_site_session(self._token.sid)
             self._stored = None
         elif key := self._session_key if session_key is None else session_key:
-            self._ask(store.delete_anonymous, key)
+            yield from store.delete_anonymous(key)
 
-    async def adelete(self, session_key: str | None = None) -> None:
-        await _in_thread(self.delete)(session_key)
+    delete, adelete = both(delete_flow)
 
     def clear(self) -> None:
+        """Delete all data, including what another request adds in the meantime."""
         super().clear()
-        # What another request adds meanwhile goes, too: clear() means everything.
         self._stored = None
 
-    def flush(self) -> None:
-        """Drop this site's session data. Signed in, the session itself goes on: a site that
-        flushes by mistake must not end everybody's sessions."""
-        self.resolve()
+    def flush_flow(self) -> Flow[None]:
+        """Delete this site's session data. A signed-in session itself goes on: a site that flushes by
+        mistake must not sign users out everywhere."""
+        yield from self.resolve_flow()
         self.clear()
-        self.delete()
+        yield from self.delete_flow()
         if self._token is None:
             self._session_key = None
 
-    async def aflush(self) -> None:
-        await _in_thread(self.flush)()
+    flush, aflush = both(flush_flow)
 
-    def cycle_key(self) -> None:
-        """Give an anonymous session a new key. A signed-in one was named anew by the portal at
-        sign-in, and keeps its name."""
-        self.resolve()
+    def cycle_key_flow(self) -> Flow[None]:
+        """Give an anonymous session a new key. A signed-in session has had a new name since sign-in,
+        and keeps it."""
+        yield from self.resolve_flow()
         if self._token is not None:
             self.modified = True
             return
-        self._get_session()
+        yield from self.open_flow()
         key = self._session_key
-        self.create()
+        yield from self.create_flow()
         if key:
-            self.delete(key)
+            yield from self.delete_flow(key)
 
-    async def acycle_key(self) -> None:
-        await _in_thread(self.cycle_key)()
+    cycle_key, acycle_key = both(cycle_key_flow)
 
     @classmethod
     def clear_expired(cls) -> None:
-        """Nothing to do: every key in Redis has its time to live."""
+        """Do nothing: every key in Redis has a time to live."""
 
     @classmethod
     async def aclear_expired(cls) -> None:
-        """Nothing to do: every key in Redis has its time to live."""
-
-    # --- fields ---------------------------------------------------------------------------------
-
-    def _changes(self, encoded: dict[bytes, bytes], stored: dict[bytes, bytes] | None) -> store.Changes:
-        if stored is None:
-            return store.Changes(put={store.MARKER: b"", **encoded}, replace=True)
-        put = {name: value for name, value in encoded.items() if stored.get(name) != value}
-        if store.MARKER not in stored:
-            put[store.MARKER] = b""
-        drop = stored.keys() - encoded.keys() - {store.MARKER}
-        return store.Changes(put=put, drop=drop)
-
-    def _encode_fields(self, data: Mapping[str, Any]) -> dict[bytes, bytes]:
-        dumps = self.serializer().dumps
-        unchanged = self._unchanged(data, dumps)
-        return {
-            _field_name(name): unchanged[name] if name in unchanged else dumps(value)
-            for name, value in data.items()
-        }
-
-    def _unchanged(self, data: Mapping[str, Any], dumps: Callable[[Any], bytes]) -> dict[str, bytes]:
-        """The encoded values, by name, of what nobody has changed since it was loaded; or of none.
-
-        Values that are still the loaded objects may have been changed inside. To encode all of them as
-        one list takes a fraction of the time for each by itself, and shows whether any was.
-        """
-        stored = self._stored or {}
-        same = {
-            name: stored[field]
-            for name, value in self._loaded.items()
-            if name in data
-            and data[name] is value
-            and (field := name.encode("utf-8", "surrogatepass")) in stored
-        }
-        is_unchanged = dumps([data[name] for name in same]) == b"[%s]" % b",".join(same.values())
-        return same if is_unchanged else {}
-
-    def _decode_fields(self, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
-        data = dict(fields)
-        data.pop(store.MARKER, None)
-        try:
-            # One JSON list is decoded several times faster than its items one by one.
-            values = self.serializer().loads(b"[%s]" % b",".join(data.values()))
-            return dict(zip(map(bytes.decode, data), values, strict=True))
-        except (ValueError, TypeError):
-            return self._decode_one_by_one(data)
-
-    def _decode_one_by_one(self, data: Mapping[bytes, bytes]) -> dict[str, Any]:
-        # A serializer that knows no such list, a name that is no UTF-8; or the data is damaged.
-        loads = self.serializer().loads
-        try:
-            return {_text_name(name): loads(value) for name, value in data.items()}
-        except (ValueError, TypeError):
-            # As in Django: an empty session, and a line in the security log.
-            security_logger.warning("Session data corrupted")
-            return {}
-
-    def _ask(self, question: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """Ask the store; once it was unavailable, it is so for the rest of the request, whose
-        time is bounded thereby."""
-        if self.unavailable is not None:
-            raise self.unavailable
-        try:
-            return question(*arguments, **options)
-        except StoreUnavailable as error:
-            self.unavailable = error
-            raise
-
-
-def _field_name(name: Any) -> bytes:
-    # What JSON makes of a key that is not text; Django's sessions have always done the same.
-    if isinstance(name, bool):
-        name = "true" if name else "false"
-    elif name is None:
-        name = "null"
-    elif not isinstance(name, str | int | float):
-        raise TypeError(f"A session key must be text, not {type(name).__name__}.")
-    encoded = str(name).encode("utf-8", "surrogatepass")
-    if encoded.startswith(b"\x00"):
-        raise ValueError("A session key cannot start with a NUL.")
-    return encoded
-
-
-def _text_name(field: bytes) -> str:
-    return field.decode("utf-8", "surrogatepass")
-
-
-def _in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    return sync_to_async(function, thread_sensitive=False)
-
-
-__all__ = ["CreateError", "SessionStore", "UpdateError", "adopt"]
+        """Do nothing: see ``clear_expired``."""

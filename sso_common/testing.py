@@ -24,6 +24,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from . import conf, store
+from .dsn import Dsn
 from .identity import Ed25519, Identity, encode_payload, record_signer
 from .keys import KEY_BYTES, derive, key_id
 from .snapshot import UserSnapshot
@@ -58,7 +59,7 @@ def make_dsn(
 ) -> str:
     """A DSN that trusts this process's key alone. ``redis_url`` may hold credentials."""
     return str(
-        conf.Dsn(
+        Dsn(
             portal_url=portal_url,
             site=site,
             secrets=(derive(b"only for tests".ljust(KEY_BYTES, b"."), f"site:{site}"),),

@@ -15,6 +15,7 @@ from portal.registry import acl, services
 from portal.registry.models import Site
 from sso_common import checks, conf, doctor, rights
 from sso_common.doctor import Level
+from sso_common.dsn import Dsn
 from tests.servers import ValkeyServer
 
 
@@ -24,7 +25,7 @@ def site() -> Site:
 
 
 @contextlib.contextmanager
-def at_site(dsn: conf.Dsn) -> Iterator[None]:
+def at_site(dsn: Dsn) -> Iterator[None]:
     text = str(dsn)
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield

@@ -27,6 +27,7 @@ from django.utils import timezone
 
 from sso_common import conf, doctor, rights, store
 from sso_common.doctor import Bounded, Finding, Level
+from sso_common.dsn import Dsn, parse_dsn
 from sso_common.models import FeedCursor
 from sso_common.testing import PUBLIC_KEY, make_dsn
 from tests.servers import VALKEY_PORT, VALKEY_URL, ValkeyServer
@@ -47,16 +48,14 @@ RULES = (
 )
 
 
-def site_dsn(**changes: Any) -> conf.Dsn:
+def site_dsn(**changes: Any) -> Dsn:
     """The DSN of a site with a Redis user of its own."""
-    dsn = conf.parse_dsn(make_dsn("site_a", VALKEY_URL))
+    dsn = parse_dsn(make_dsn("site_a", VALKEY_URL))
     return replace(dsn, redis_url=f"redis://127.0.0.1:{VALKEY_PORT}/0", **changes)
 
 
 @contextlib.contextmanager
-def as_site(
-    valkey: ValkeyServer, rules: tuple[str, ...] = RULES, dsn: conf.Dsn | None = None
-) -> Iterator[None]:
+def as_site(valkey: ValkeyServer, rules: tuple[str, ...] = RULES, dsn: Dsn | None = None) -> Iterator[None]:
     """Be a site whose Redis user has these rights."""
     dsn = dsn or site_dsn()
     password = hashlib.sha256(dsn.site_keys[0].redis_password.encode()).hexdigest()
@@ -541,7 +540,7 @@ def test_a_part_that_breaks_is_a_finding_and_shows_no_details() -> None:
 class Site:
     """Notes, with a database of its own: ``run`` runs a management command of it."""
 
-    def __init__(self, folder: Path, dsn: conf.Dsn, internal_url: str) -> None:
+    def __init__(self, folder: Path, dsn: Dsn, internal_url: str) -> None:
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "DJANGO_"))
         }
@@ -613,7 +612,7 @@ def test_json_is_for_scripts(site: Site) -> None:
 
 def test_nothing_that_it_prints_is_secret(site: Site, portal: Portal) -> None:
     portal.tamper = lambda *answer: (401, {}, b'{"error": "bad-signature", "time": 0}')
-    dsn = conf.parse_dsn(site.environment["SSO_DSN"])
+    dsn = parse_dsn(site.environment["SSO_DSN"])
 
     text = "".join(site.run("sso_doctor", *options).stdout for options in ((), ("--json",)))
 

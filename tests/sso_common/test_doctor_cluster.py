@@ -12,6 +12,7 @@ from django.test import override_settings
 
 from sso_common import conf, doctor
 from sso_common.doctor import Level
+from sso_common.dsn import parse_dsn
 from sso_common.testing import make_dsn
 from tests.servers import VALKEY_URL, ValkeyCluster, valkey_cluster
 
@@ -38,7 +39,7 @@ def at_site(servers: ValkeyCluster, *rules: str, single: bool = False) -> Iterat
     """Be a site with these rights on every node; ``single`` takes the first one for the only one."""
     hosts = servers.url.rpartition("@")[2]
     redis_url = f"redis://127.0.0.1:{servers.primaries()[0].port}" if single else f"redis-cluster://{hosts}"
-    dsn = replace(conf.parse_dsn(make_dsn("site_a", VALKEY_URL)), redis_url=redis_url)
+    dsn = replace(parse_dsn(make_dsn("site_a", VALKEY_URL)), redis_url=redis_url)
     password = hashlib.sha256(dsn.site_keys[0].redis_password.encode()).hexdigest()
     for node in servers.nodes:
         node.admin.execute_command("ACL SETUSER", dsn.redis_user, "reset", "on", f"#{password}", *rules)

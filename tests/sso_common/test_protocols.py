@@ -71,16 +71,16 @@ def test_an_anonymous_session_is_adopted() -> None:
 
     assert session["cart"] == [1]
     assert dict(SessionStore(token=token).items()) == {"cart": [1]}
-    assert not store.anonymous_exists(str(anonymous.session_key))
+    assert not store.run(store.anonymous_exists(str(anonymous.session_key)))
 
 
 def test_what_is_not_there_is_absent() -> None:
     token = issue()
-    assert store.read_session(token.sid, "nobody").anonymous == {}
-    store.end_session(token.sid, "anna")
+    assert store.run(store.read_session(token.sid, "nobody")).anonymous == {}
+    store.run(store.end_session(token.sid, "anna"))
 
-    assert store.read_session(token.sid) == store.StoredSession(None, -2, {}, {})
-    assert not store.save_site_session(token.sid, store.Changes(put={b"a": b"1"}))
+    assert store.run(store.read_session(token.sid)) == store.StoredSession(None, -2, {}, {})
+    assert not store.run(store.save_site_session(token.sid, store.Changes(put={b"a": b"1"})))
 
 
 def test_an_event_is_read_and_others_are_passed_over() -> None:

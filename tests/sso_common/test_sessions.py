@@ -12,9 +12,12 @@ import pytest
 import time_machine
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from portal.sessions.engine import SessionStore as PortalStore
 from sso_common import conf, store, testing
+from sso_common.adoption import NEVER_ADOPTED
 from sso_common.exceptions import StoreUnavailable
-from sso_common.sessions import NEVER_ADOPTED, SessionStore, UpdateError
+from sso_common.keys import key_id
+from sso_common.sessions import SessionStore, UpdateError
 from sso_common.store import MARKER
 from sso_common.tokens import SessionToken, mint_token
 from tests.servers import VALKEY_URL
@@ -67,9 +70,8 @@ def test_making_a_session_asks_nothing(token: SessionToken) -> None:
     with counted_trips() as trips:
         session = SessionStore("a-key-of-the-host-cookie", token=token)
         assert session.known_identity is None
-        assert not session.is_resolved
         assert not session.is_empty()
-        assert session.idle_extension() is None
+        assert session.due_extension() is None
 
     assert len(trips) == 0
 
@@ -361,7 +363,7 @@ def test_whoever_is_not_signed_in_keeps_their_anonymous_session(token: SessionTo
 def test_a_retired_key_opens_nothing_and_a_second_key_does(token: SessionToken, settings) -> None:
     other = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
     dsn = conf.dsn()
-    new_key = (conf.key_id(other), other)
+    new_key = (key_id(other), other)
 
     settings.SSO_DSN = str(replace(dsn, public_keys=(new_key, testing.PUBLIC_KEY)))
     assert SessionStore(token=token).identity is not None
@@ -450,13 +452,13 @@ def test_adoption_costs_two_round_trips_more_and_only_once(token: SessionToken) 
 
 def test_two_requests_that_adopt_at_once_adopt_once(token: SessionToken) -> None:
     key = _anonymous(cart=["mug"])
-    anonymous = store.read_anonymous(key)
+    anonymous = store.run(store.read_anonymous(key))
     first = SessionStore(key, token=token)
     first["cart"] = ["mug", "plate"]
     first.save()
 
     late = SessionStore(key, token=token)
-    late._open_signed_in(token, testing.make_identity(token), _as_read_before(anonymous))
+    late.run(late._open_signed_in(token, testing.make_identity(token), _as_read_before(anonymous)))
 
     assert late.is_cookie_stale
     assert SessionStore(token=token)["cart"] == ["mug", "plate"]
@@ -530,7 +532,7 @@ def test_a_session_that_was_cleared_before_the_first_look_adopts_nothing(token: 
 # --- signing in and out ----------------------------------------------------------------------------------
 
 
-def _enter(session: SessionStore, username: str = "anna") -> SessionToken:
+def _enter(session: PortalStore, username: str = "anna") -> SessionToken:
     token = mint_token()
     identity = testing.make_identity(token, username)
     testing.store_record(token.sid, testing.sign_record(identity))
@@ -540,7 +542,7 @@ def _enter(session: SessionStore, username: str = "anna") -> SessionToken:
 
 def test_entering_keeps_the_data_and_forgets_the_anonymous_name() -> None:
     key = _anonymous(cart=[1], _csrftoken="planted", _auth_user_id="7")
-    session = SessionStore(key)
+    session = PortalStore(key)
 
     token = _enter(session)
     session.save()
@@ -553,7 +555,7 @@ def test_entering_keeps_the_data_and_forgets_the_anonymous_name() -> None:
 
 
 def test_entering_as_somebody_else_hands_over_nothing(token: SessionToken) -> None:
-    session = SessionStore(token=token)
+    session = PortalStore(token=token)
     session["of anna"] = 1
     session.save()
 
@@ -566,7 +568,7 @@ def test_entering_as_somebody_else_hands_over_nothing(token: SessionToken) -> No
 
 def test_entering_forgives_an_earlier_refusal(token: SessionToken) -> None:
     end(token)
-    session = SessionStore(token=token)
+    session = PortalStore(token=token)
     assert session.refusal is None
     assert session.identity is None
 
@@ -628,11 +630,11 @@ def test_a_session_whose_user_this_site_refuses_can_still_be_signed_out(token: S
 
 
 def test_a_session_that_was_just_extended_is_not_extended_again(token: SessionToken) -> None:
-    store.note_first_seen(token.sid, testing.subject("anna"))
+    SessionStore(token=token).save()
     session = SessionStore(token=token)
     session.resolve()
 
-    assert session.idle_extension() is None
+    assert session.due_extension() is None
 
 
 @pytest.mark.parametrize(("passed", "due"), [(58, False), (62, True), (3600, True)])
@@ -641,13 +643,13 @@ def test_the_idle_timeout_is_extended_at_most_once_a_minute(
 ) -> None:
     idle = 12 * 3600
     store.client().pexpire(record_name(token), 1000 * (idle - passed))
-    store.note_first_seen(token.sid, testing.subject("anna"))
+    SessionStore(token=token).save()
     session = SessionStore(token=token)
     session.resolve()
 
-    assert (session.idle_extension() is not None) is due
+    assert (session.due_extension() is not None) is due
     if due:
-        assert session.idle_extension() == 1000 * idle
+        assert session.due_extension() == 1000 * idle
 
 
 def test_a_short_idle_timeout_is_extended_in_time() -> None:
@@ -656,7 +658,7 @@ def test_a_short_idle_timeout_is_extended_in_time() -> None:
     session = SessionStore(token=token)
     session.resolve()
 
-    assert session.idle_extension() == 40_000
+    assert session.due_extension() == 40_000
 
 
 def test_the_idle_timeout_never_passes_the_absolute_expiry() -> None:
@@ -667,7 +669,7 @@ def test_the_idle_timeout_never_passes_the_absolute_expiry() -> None:
         session = SessionStore(token=token)
         session.resolve()
 
-        assert session.idle_extension() <= 3600 * 1000
+        assert session.due_extension() <= 3600 * 1000
 
 
 def test_a_session_that_is_refused_is_not_extended(token: SessionToken) -> None:
@@ -678,8 +680,7 @@ def test_a_session_that_is_refused_is_not_extended(token: SessionToken) -> None:
     session.resolve()
     session.refuse(UserInactive())
 
-    assert session.idle_extension() is None
-    assert not session.is_first_seen()
+    assert session.due_extension() is None
 
 
 # --- unavailable is never absent ---------------------------------------------------------------------------
@@ -709,7 +710,6 @@ def test_a_store_that_cannot_answer_is_an_error_and_never_an_empty_session(
         look(session)
 
     assert session.unavailable is not None
-    assert not session.is_resolved
 
 
 def test_a_store_that_could_not_answer_is_not_asked_again_in_the_same_request(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from demo.options import ROOT
-from sso_common.conf import parse_dsn
+from sso_common.dsn import parse_dsn
 from tests.stories.topology import StoryTopology
 
 

@@ -13,7 +13,7 @@ import redis
 from playwright.sync_api import Browser, Page
 
 from demo.topology import free_port
-from sso_common.conf import parse_dsn
+from sso_common.dsn import parse_dsn
 from tests.conftest import need_program
 from tests.stories.people import EVERYWHERE, Person, Visitor
 from tests.stories.proxy import tls_proxy

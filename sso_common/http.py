@@ -1,0 +1,41 @@
+"""What the middlewares add to a request, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from django.http import HttpRequest
+
+from .identity import Identity
+from .sessions import SessionStore
+
+#: Of whatever model this site has.
+User = Any
+
+if TYPE_CHECKING:
+
+    class SSORequest(HttpRequest):
+        """A request that went through both middlewares."""
+
+        session: SessionStore
+        user: User
+        auser: Callable[[], Awaitable[User]]
+        #: Lazy: test it by its truth, never with ``is None``.
+        sso: Identity | None
+        asso: Callable[[], Awaitable[Identity | None]]
+        _cached_user: User
+
+else:
+    SSORequest = HttpRequest
+
+
+def sso_request(request: HttpRequest) -> SSORequest:
+    """A request, as the type that it has below the middlewares."""
+    return cast(SSORequest, request)
+
+
+def session_of(request: Any) -> SessionStore | None:
+    """A request's session, if it is ours. A request that another middleware has answered has none."""
+    session = getattr(request, "session", None)
+    return session if isinstance(session, SessionStore) else None

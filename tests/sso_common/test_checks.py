@@ -17,7 +17,6 @@ from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
 
 from sso_common import checks, conf
-from sso_common.domains import is_public_suffix, is_under, may_be_under
 from sso_common.keys import KEY_BYTES, derive
 from sso_common.middleware import AuthenticationMiddleware, SessionMiddleware
 from sso_common.sessions import SessionStore as PlainStore
@@ -353,32 +352,6 @@ def test_every_id_has_a_test() -> None:
 
     elsewhere = {"sso.E001", "sso.E026"}  # below; test_user_models.py
     assert {id_ for id_, _, _ in BREAKS} | elsewhere == used
-
-
-# --- domains -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "domain", ["com", "localhost", "co.uk", "com.au", "co.jp", "github.io", "com.br", "herokuapp.com"]
-)
-def test_a_domain_that_strangers_share_is_known(domain: str) -> None:
-    assert is_public_suffix(domain)
-
-
-@pytest.mark.parametrize(
-    "domain", ["example.com", "sso.localhost", "example.co.uk", "sso.example.com", "my.github.io"]
-)
-def test_a_domain_of_ones_own_is_no_public_suffix(domain: str) -> None:
-    assert not is_public_suffix(domain)
-
-
-def test_a_host_is_under_a_domain_by_whole_labels() -> None:
-    assert is_under("a.example.com", "example.com")
-    assert is_under("EXAMPLE.com.", "example.com")
-    assert not is_under("badexample.com", "example.com")
-    assert not is_under("example.com.evil.net", "example.com")
-    assert may_be_under(".localhost", "sso.localhost")
-    assert not may_be_under("a.example.org:80", "example.com")
 
 
 # --- real processes ----------------------------------------------------------------------------

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from itsdangerous.encoding import base64_encode
 
 KEY_BYTES = 32
+
+#: The portal is itself a site and has this name; no other site may use it.
+PORTAL: Final = "portal"
 
 _SALT = b"sso_common/1"
 

@@ -25,7 +25,8 @@ from django.db.models.functions import Lower
 from django.db.models.signals import post_save, pre_save
 
 from . import conf
-from .exceptions import NotAdmitted, SessionRevoked, UserInactive
+from .admission import require_admission, require_current
+from .exceptions import UserInactive
 from .identity import Identity
 from .models import Account, FeedCursor
 from .snapshot import UserSnapshot
@@ -135,7 +136,7 @@ def resolve_user(identity: Identity) -> Any:
     from the record's claims; the portal is not asked. Raises ``NotAdmitted``, ``UserInactive`` or
     ``SessionRevoked``.
     """
-    _require_admission(identity)
+    require_admission(identity, conf.site())
     account = _find_account(identity.sub)
     if account is None or account.version < identity.user.version:
         account = _provision(identity)
@@ -144,16 +145,11 @@ def resolve_user(identity: Identity) -> Any:
 
 async def aresolve_user(identity: Identity) -> Any:
     """``resolve_user`` for async code."""
-    _require_admission(identity)
+    require_admission(identity, conf.site())
     account = await sync_to_async(_find_account)(identity.sub)
     if account is None or account.version < identity.user.version:
         account = await sync_to_async(_provision)(identity)
     return _admit(account, identity)
-
-
-def _require_admission(identity: Identity) -> None:
-    if not identity.is_admitted_to(conf.site()):
-        raise NotAdmitted
 
 
 def _find_account(sub: uuid.UUID) -> Account | None:
@@ -204,12 +200,10 @@ def _provision(identity: Identity) -> Account | None:
 
 
 def _admit(account: Account | None, identity: Identity) -> Any:
-    if account is None or account.user is None or not account.is_active or account.is_deleted:
-        raise UserInactive
-    if not account.user.is_active or not identity.user.is_active:
-        raise UserInactive
-    if identity.auth_time < max(account.not_before, identity.user.not_before):
-        raise SessionRevoked
+    if account is None or account.user is None:
+        raise UserInactive(str(identity.sub))
+    is_active = account.is_active and not account.is_deleted and account.user.is_active
+    require_current(identity, is_active=is_active, not_before=account.not_before)
     return account.user
 
 

@@ -41,8 +41,8 @@ class UserSnapshot:
 
     @property
     def display_name(self) -> str:
-        """The full name, or the username where no name is known."""
-        return f"{self.first_name} {self.last_name}".strip() or self.username
+        """The user's name for pages and emails."""
+        return display_name(self.first_name, self.last_name, self.username)
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON object that ``parse_snapshot`` reads."""
@@ -59,6 +59,17 @@ class UserSnapshot:
             "roles": sorted(self.roles),
             "deleted": self.deleted,
         }
+
+
+def display_name(first_name: str, last_name: str, username: str) -> str:
+    """Return the full name, or the username if there is no name.
+
+    >>> display_name("Ada", "Lovelace", "ada")
+    'Ada Lovelace'
+    >>> display_name("", "", "ada")
+    'ada'
+    """
+    return f"{first_name} {last_name}".strip() or username
 
 
 def tombstone(sub: uuid.UUID, version: int) -> UserSnapshot:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import load_backend
 from django.contrib.auth.backends import ModelBackend
@@ -27,7 +28,7 @@ class SSOBackend(ModelBackend):
 
     async def auser_for(self, identity: Identity) -> Any:
         """``user_for`` for async code."""
-        return await users.aresolve_user(identity)
+        return await sync_to_async(self.user_for)(identity)
 
     def authenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
         """Nobody signs in at a site with credentials: that is what the portal is for."""

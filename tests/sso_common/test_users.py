@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sso_common import testing, tokens, users
+from sso_common.backends import SSOBackend
 from sso_common.exceptions import NotAdmitted, SessionRevoked, UserInactive
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot, tombstone
@@ -569,7 +570,7 @@ def identity(username: str = "ada", **options: Any) -> Any:
 @pytest.fixture(params=["sync", "async"])
 def resolve(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     """``resolve_user`` for both kinds of code."""
-    return resolve_user if request.param == "sync" else async_to_sync(users.aresolve_user)
+    return resolve_user if request.param == "sync" else async_to_sync(SSOBackend().auser_for)
 
 
 def test_a_known_user_costs_one_query(resolve: Callable[[Any], Any], django_assert_num_queries: Any) -> None:

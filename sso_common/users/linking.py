@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -18,8 +18,6 @@ from sso_common.snapshot import UserSnapshot
 
 from .upsert import upsert_users
 
-Status = Literal["link", "linked", "failed", "ambiguous", "unverified", "taken", "privileged", "inactive"]
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -27,8 +25,9 @@ class Candidate:
 
     user: AbstractBaseUser
     snapshot: UserSnapshot
-    #: "link" if the two can be linked, "linked" or "failed" afterwards; otherwise, why not.
-    status: Status
+    #: "link" if the two can be linked. Otherwise "ambiguous", "unverified", "taken", "privileged" or
+    #: "inactive". The command adds "linked" and "failed".
+    status: str
 
 
 def find_candidates(
@@ -42,25 +41,23 @@ def find_candidates(
     email_field = model.get_email_field_name()
     portal = {snapshot.email.lower(): snapshot for snapshot in snapshots if snapshot.email}
     linked = set(Account._default_manager.values_list("sub", flat=True))
-    local = model._default_manager.filter(sso_account=None).exclude(**{email_field: ""}).order_by("pk")
-    users = [user for user in local.iterator(chunk_size=2000) if getattr(user, email_field)]
-    addresses = Counter(getattr(user, email_field).lower() for user in users)
-    for user in users:
-        address = getattr(user, email_field).lower()
+    local = model._default_manager.filter(sso_account=None).order_by("pk").iterator(chunk_size=2000)
+    users = [(address.lower(), user) for user in local if (address := getattr(user, email_field))]
+    count = Counter(address for address, _ in users)
+    for address, user in users:
         if address not in portal:
             continue
         snapshot = portal[address]
         # The first reason that applies counts.
-        reasons: dict[Status, bool] = {
-            "ambiguous": addresses[address] > 1,
+        reasons = {
+            "ambiguous": count[address] > 1,
             "unverified": not snapshot.email_verified,
             "taken": snapshot.sub in linked,
             "privileged": is_privileged(user) and not is_included(user, include_staff),
             "inactive": not user.is_active,
         }
-        yield Candidate(
-            user, snapshot, next((status for status, applies in reasons.items() if applies), "link")
-        )
+        status = next((reason for reason, applies in reasons.items() if applies), "link")
+        yield Candidate(user, snapshot, status)
 
 
 def is_privileged(user: AbstractBaseUser) -> bool:

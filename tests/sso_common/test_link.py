@@ -16,7 +16,7 @@ from django.test import override_settings
 from sso_common import sync, testing
 from sso_common.models import Account
 from sso_common.snapshot import UserSnapshot
-from sso_common.users import link_user
+from sso_common.users import UserMapper, link_user
 from tests.sso_common.portal import Portal
 
 pytestmark = pytest.mark.django_db
@@ -198,7 +198,7 @@ def test_what_fails_is_reported_and_undone(portal: Portal) -> None:
     assert own.check_password("local-pw")
 
 
-class Refusing(sync.users.UserMapper):
+class Refusing(UserMapper):
     """A mapper that takes nobody."""
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:

@@ -22,11 +22,13 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from sso_common import conf, store, sync, testing
+from sso_common import conf, feed, store, sync, testing
 from sso_common.exceptions import FeedRewound, MalformedFeed, PortalUnavailable
-from sso_common.management.commands import sso_sync
+from sso_common.management.commands.sso_sync import ProgressLog
 from sso_common.models import Account, FeedCursor
-from sso_common.users import Drift, UpsertResult, upsert_users
+from sso_common.sync import apply
+from sso_common.sync.follow import MAX_PAUSE, Attempts, event_id, order
+from sso_common.users import Drift, UpsertResult, UserMapper, upsert_users
 from tests.databases import Worker, real_database
 from tests.servers import ValkeyServer
 from tests.sso_common.portal import Portal
@@ -124,7 +126,7 @@ def test_a_page_and_its_cursor_are_one(portal: Portal, monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise RuntimeError("killed between the users and the cursor")
 
-    monkeypatch.setattr(sync, "_save", fail)
+    monkeypatch.setattr(apply, "save_cursor", fail)
     with pytest.raises(RuntimeError):
         sync.sync_once()
 
@@ -159,7 +161,7 @@ def test_a_user_who_is_refused_is_reported_and_the_others_are_synced(portal: Por
     assert FeedCursor.load().position == 2
 
 
-class NoBobs(sso_sync.sync.users.UserMapper):
+class NoBobs(UserMapper):
     """A site's mapper with an opinion."""
 
     def fields(self, snapshot: Any) -> dict[str, Any]:
@@ -227,7 +229,7 @@ def test_an_empty_feed_deactivates_nobody(portal: Portal) -> None:
     sync.sync_once()
     portal.people.clear()
 
-    with pytest.raises(MalformedFeed, match="nobody was deactivated"):
+    with pytest.raises(MalformedFeed, match="no user was deactivated"):
         sync.sync_full()
 
     assert people() == {"ada": True}
@@ -287,7 +289,7 @@ def test_who_changes_during_the_comparison_is_no_drift(portal: Portal) -> None:
     ]
 
     # A request brings a newer version in after the page with the older one was answered.
-    original = sync.feed.fetch_page
+    original = feed.fetch_page
     pages = iter(changes)
 
     def fetch(after: int, limit: int | None = None) -> Any:
@@ -295,11 +297,11 @@ def test_who_changes_during_the_comparison_is_no_drift(portal: Portal) -> None:
         next(pages, lambda: None)()
         return page
 
-    sync.feed.fetch_page = fetch  # type: ignore[assignment]
+    feed.fetch_page = fetch  # type: ignore[assignment]
     try:
         report = sync.verify()
     finally:
-        sync.feed.fetch_page = original
+        feed.fetch_page = original
 
     assert report.drift == ()
 
@@ -325,7 +327,7 @@ def test_the_command_says_what_it_did(portal: Portal) -> None:
     said = run()
 
     assert "Created 2" in said
-    assert "taken here" in said
+    assert "theirs was taken" in said
     assert run().strip() == "Up to date."
 
 
@@ -384,15 +386,15 @@ def test_a_terminal_shows_a_bar(portal: Portal, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stderr", terminal)
     run()
 
-    assert "[###############...............]  50%  2 users" in terminal.getvalue()
+    assert " 50%  2 users" in terminal.getvalue()
     assert "100%  4 users" in terminal.getvalue()
 
 
 def test_a_log_shows_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    lines = sso_sync._Lines(said.append)
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
+    lines = ProgressLog(said.append)
     for step in range(5):
         now = 100.0 + 6 * step
         lines.show(step, step, 10)
@@ -646,33 +648,31 @@ def test_a_restored_portal_is_said_once_and_full_repairs_it_while_the_follower_r
 
 
 def test_pauses_grow_and_differ() -> None:
-    outage = sso_sync._Outage("The feed")
+    attempts = Attempts("The feed")
     pauses = []
     for _ in range(20):
-        outage.failures += 1
-        pauses.append(outage.pause())
+        attempts.failures += 1
+        pauses.append(attempts.pause())
 
     assert 0.5 <= pauses[0] <= 1
-    assert all(15 <= pause <= sso_sync.MAX_PAUSE for pause in pauses[6:])
+    assert all(15 <= pause <= MAX_PAUSE for pause in pauses[6:])
     assert len(set(pauses[6:])) > 1
 
 
-def test_an_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    outage = sso_sync._Outage("The feed")
+def test_an_attempts_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = Attempts("The feed")
     with caplog.at_level(logging.WARNING, "sso_common"):
         for _ in range(5):
-            outage.begins("gone")
-        outage.ends()
-        outage.ends()
+            attempts.failed("gone")
+        attempts.succeeded()
+        attempts.succeeded()
 
     assert [record.getMessage() for record in caplog.records] == [
-        "The feed cannot be read: gone. Trying again until it can.",
-        "The feed can be read again, after 5 attempts.",
+        "The feed cannot be read: gone. Retrying.",
+        "The feed can be read again after 5 attempts.",
     ]
 
 
 def test_events_are_ordered_by_time_and_number() -> None:
-    assert (
-        sso_sync._order("9-0") < sso_sync._order("10-0") < sso_sync._order("10-2") < sso_sync._order("10-11")
-    )
-    assert re.fullmatch(r"\d{13}-0", sso_sync._moment(time.time()))
+    assert order("9-0") < order("10-0") < order("10-2") < order("10-11")
+    assert re.fullmatch(r"\d{13}-0", event_id(time.time()))

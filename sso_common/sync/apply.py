@@ -1,0 +1,111 @@
+"""Applies the feed to this site's users.
+
+A page and the cursor are written in one transaction, so a process that is killed continues where it
+was, and two processes take turns.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from sso_common import feed
+from sso_common.exceptions import FeedRewound, MalformedFeed
+from sso_common.feed import FeedPage
+from sso_common.models import Account, FeedCursor
+from sso_common.users import UpsertResult, deactivate_accounts, upsert_users
+
+from .pages import Progress, ignore_progress, pages
+
+#: Accounts per statement.
+BATCH: Final = 500
+
+
+def sync_once(progress: Progress = ignore_progress) -> UpsertResult:
+    """Apply every change after the cursor.
+
+    Raises what ``feed.fetch_page`` raises, and ``FeedRewound`` if the portal has fewer versions
+    than this site has applied. Pages that were applied stay applied.
+    """
+    total = UpsertResult()
+    done = 0
+    while True:
+        position = FeedCursor.load().position
+        page = feed.fetch_page(position)
+        if page.head < position:
+            raise FeedRewound(f"{page.head} there, {position} here; run `manage.py sso_sync --full`")
+        result = apply_page(page, position)
+        if result is not None:
+            total += result
+            done += len(page.users)
+            progress(done, page.cursor, page.head)
+            if not page.more:
+                return total
+
+
+def apply_page(page: FeedPage, position: int) -> UpsertResult | None:
+    """Write a page and the cursor in one transaction.
+
+    Returns None, and writes nothing, if another process has moved the cursor from ``position``.
+    """
+    with transaction.atomic(using=router.db_for_write(FeedCursor)):
+        cursor = FeedCursor.lock()
+        if cursor.position != position:
+            return None
+        result = upsert_users(page.users)
+        save_cursor(cursor, page.cursor, page.head)
+        return result
+
+
+def save_cursor(cursor: FeedCursor, position: int, head: int) -> None:
+    cursor.position, cursor.head, cursor.synced_at = position, max(position, head), timezone.now()
+    cursor.save(update_fields=["position", "head", "synced_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class FullResult:
+    """The result of a sync from the beginning."""
+
+    upsert: UpsertResult
+    #: Local users deactivated because the feed no longer has them.
+    deactivated: int
+    #: The portal had fewer versions than this site: it was restored from a backup.
+    rewound: bool
+
+
+def sync_full(progress: Progress = ignore_progress) -> FullResult:
+    """Apply the whole feed, undo local changes, and deactivate users whom the feed does not have.
+
+    After the portal was restored from a backup, its older versions replace this site's newer ones.
+    Raises what ``feed.fetch_page`` raises.
+    """
+    total, seen, rewound = UpsertResult(), set[uuid.UUID](), False
+    for page in pages(0):
+        if not seen:
+            rewound = page.head < FeedCursor.load().position
+        total += upsert_users(page.users, mode="force" if rewound else "repair")
+        seen |= {snapshot.sub for snapshot in page.users}
+        progress(len(seen), page.cursor, page.head)
+    # A version after the end of the feed was brought in by a request while the feed was read.
+    missing = [sub for sub, version in active_accounts(seen) if rewound or version <= page.cursor]
+    if missing and not seen:
+        raise MalformedFeed("it has no users at all; no user was deactivated")
+    deactivated = sum(
+        deactivate_accounts(missing[start : start + BATCH]) for start in range(0, len(missing), BATCH)
+    )
+    with transaction.atomic(using=router.db_for_write(FeedCursor)):
+        cursor = FeedCursor.lock()
+        position = page.cursor if rewound else max(page.cursor, cursor.position)
+        save_cursor(cursor, position, page.head)
+    return FullResult(total, deactivated, rewound)
+
+
+def active_accounts(known: Container[uuid.UUID]) -> Iterator[tuple[uuid.UUID, int]]:
+    """Yield subject and version of every active account that is not among ``known``."""
+    rows = Account._default_manager.filter(is_active=True).values_list("sub", "version")
+    return ((sub, version) for sub, version in rows.iterator(chunk_size=2000) if sub not in known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -25,26 +25,31 @@ class Change:
     is_new: bool
     #: The user was active before and is not after this change. Tombstones do not count.
     deactivates: bool
+    #: Set by ``apply``.
+    changed: list[str] = field(default_factory=list)
 
-    def apply(self) -> list[str]:
-        """Set the values on the user; return the fields that changed."""
-        changed = [
-            name for name, value in self.values.items() if self.is_new or getattr(self.user, name) != value
-        ]
-        for name in changed:
-            setattr(self.user, name, self.values[name])
-        return changed
+    def apply(self) -> None:
+        """Set the values on the user, and note the fields that changed."""
+        for name, value in self.values.items():
+            if self.is_new or getattr(self.user, name) != value:
+                setattr(self.user, name, value)
+                self.changed.append(name)
 
 
 def plan_change(snapshot: UserSnapshot, account: Account | None, mapper: UserMapper) -> Change:
-    """Update the account (unsaved), and leave the user as it is. ``account`` is None for a new subject."""
+    """Update the account, unsaved. ``account`` is None for a new subject."""
+    model = get_user_model()
     account = account or Account(sub=snapshot.sub, is_active=False)
+    user = account.user
+    if user is None:
+        user = model()
+        user.set_unusable_password()
     is_active = snapshot.is_active and not snapshot.deleted
     change = Change(
         snapshot=snapshot,
         account=account,
-        user=get_user_model()() if account.user is None else account.user,
-        values=local_values(get_user_model(), mapper, snapshot),
+        user=user,
+        values=local_values(model, mapper, snapshot),
         is_new=account.user is None,
         deactivates=account.is_active and not is_active and not snapshot.deleted,
     )

@@ -13,7 +13,14 @@ from django.db.models.functions import Lower
 
 from .change import Change
 from .mapper import UserMapper
-from .results import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another user of this site has the value of a unique field; the synced user got a different one."""
+
+    sub: uuid.UUID
+    field: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from dataclasses import dataclass, fields
+from typing import Final, Literal
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connections, router, transaction
 from django.db.models.deletion import ProtectedError, RestrictedError
-from django.db.models.signals import post_save, pre_save
+from django.db.models.signals import ModelSignal, post_save, pre_save
 
 from sso_common import conf
 from sso_common.models import Account, FeedCursor
@@ -24,8 +25,7 @@ from sso_common.snapshot import UserSnapshot
 from .change import Change, plan_change
 from .groups import write_groups
 from .mapper import has_field
-from .results import Conflict, Failure, UpsertResult
-from .unique import UniqueField, unique_text_fields
+from .unique import Conflict, UniqueField, unique_text_fields
 
 logger = logging.getLogger("sso_common.users")
 
@@ -35,6 +35,37 @@ Mode = Literal["newer", "repair", "force"]
 
 #: What a snapshot that cannot be stored raises. It must not hold up other snapshots.
 ROW_ERRORS: Final = (IntegrityError, DataError, ValidationError, ValueError, TypeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """This site's database or mapper rejected a snapshot."""
+
+    sub: uuid.UUID
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertResult:
+    """Counts for a page of snapshots.
+
+    Each snapshot counts as created, updated, unchanged, deleted or failed. Results can be added.
+    """
+
+    created: int = 0
+    updated: int = 0
+    #: Not newer than the account, or the tombstone of a user who is unknown here.
+    unchanged: int = 0
+    #: Tombstones applied.
+    deleted: int = 0
+    #: Updated users who were active before and are not now.
+    deactivated: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+    failed: tuple[Failure, ...] = ()
+
+    def __add__(self, other: UpsertResult) -> UpsertResult:
+        names = [field.name for field in fields(self)]
+        return UpsertResult(*(getattr(self, name) + getattr(other, name) for name in names))
 
 
 def upsert_users(
@@ -160,46 +191,39 @@ class Upsert:
         return conflicts
 
     def write_users(self, changes: list[Change]) -> None:
-        changed = {change: change.apply() for change in changes}
+        for change in changes:
+            change.apply()
         self.create([change for change in changes if change.is_new])
-        self.update({change: names for change, names in changed.items() if names and not change.is_new})
+        self.update([change for change in changes if change.changed and not change.is_new])
+        for change in changes:
+            change.account.user = change.user
 
     def create(self, changes: list[Change]) -> None:
-        for change in changes:
-            change.user.set_unusable_password()
         if self.model._meta.parents or not connections[self.using].features.can_return_rows_from_bulk_insert:
             for change in changes:
                 change.user.save(force_insert=True, using=self.using)
         else:
-            for change in changes:
-                self.send(pre_save, change.user, None)
+            self.send(pre_save, changes)
             self.users.bulk_create([change.user for change in changes])
-            for change in changes:
-                self.send(post_save, change.user, None, created=True)
+            self.send(post_save, changes, created=True)
+
+    def update(self, changes: list[Change]) -> None:
+        self.send(pre_save, changes)
+        if changed := {name for change in changes for name in change.changed}:
+            self.users.bulk_update([change.user for change in changes], sorted(changed))
+        self.send(post_save, changes, created=False)
+
+    def send(self, signal: ModelSignal, changes: list[Change], **extra: bool) -> None:
+        """Send a signal for each user, as ``Model.save`` does."""
         for change in changes:
-            change.account.user = change.user
-
-    def update(self, changed: dict[Change, list[str]]) -> None:
-        for change, names in changed.items():
-            self.send(pre_save, change.user, names)
-        if changed:
-            self.users.bulk_update(
-                [change.user for change in changed], sorted(set().union(*changed.values()))
+            signal.send(
+                sender=self.model,
+                instance=change.user,
+                raw=False,
+                using=self.using,
+                update_fields=None if change.is_new else frozenset(change.changed),
+                **extra,
             )
-        for change, names in changed.items():
-            self.send(post_save, change.user, names, created=False)
-
-    def send(self, signal: Any, user: Any, changed: list[str] | None, **extra: bool) -> None:
-        """Send a signal as ``Model.save`` does."""
-        update_fields = None if changed is None else frozenset(changed)
-        signal.send(
-            sender=self.model,
-            instance=user,
-            raw=False,
-            using=self.using,
-            update_fields=update_fields,
-            **extra,
-        )
 
     def write_accounts(self, changes: list[Change]) -> None:
         # One statement for new and existing accounts: bulk_update takes ten times as long.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -24,10 +25,9 @@ from django.test import override_settings
 
 from sso_common import conf, feed, store, sync, testing
 from sso_common.exceptions import FeedRewound, MalformedFeed, PortalUnavailable
+from sso_common.follow import MAX_PAUSE, Attempts, event_id, order
 from sso_common.management.commands.sso_sync import ProgressLog
 from sso_common.models import Account, FeedCursor
-from sso_common.sync import apply
-from sso_common.sync.follow import MAX_PAUSE, Attempts, event_id, order
 from sso_common.users import Drift, UpsertResult, UserMapper, upsert_users
 from tests.databases import Worker, real_database
 from tests.servers import ValkeyServer
@@ -126,7 +126,7 @@ def test_a_page_and_its_cursor_are_one(portal: Portal, monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise RuntimeError("killed between the users and the cursor")
 
-    monkeypatch.setattr(apply, "save_cursor", fail)
+    monkeypatch.setattr(sync, "save_cursor", fail)
     with pytest.raises(RuntimeError):
         sync.sync_once()
 
@@ -374,32 +374,34 @@ def test_the_command_says_that_the_portal_is_down() -> None:
     assert caught.value.returncode == 2
 
 
-def test_a_terminal_shows_a_bar(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(4):
-        portal.put(f"u{number}")
+def test_progress_is_shown_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    show = ProgressLog(said.append, pause=10)
+    for step in range(5):
+        now = 100.0 + 6 * step
+        show(step, step, 10)
 
+    assert said == ["2 users so far (version 2 of 10)", "4 users so far (version 4 of 10)"]
+
+
+def test_a_terminal_shows_progress_and_json_does_not(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    run()
+    clock = itertools.count(100.0, 1.5)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    for number in range(4):
+        portal.put(f"u{number}")
+    terminal, machine = Terminal(), Terminal()
 
-    assert " 50%  2 users" in terminal.getvalue()
-    assert "100%  4 users" in terminal.getvalue()
+    call_command("sso_sync", stdout=terminal)
+    call_command("sso_sync", "--full", "--json", stdout=machine)
 
-
-def test_a_log_shows_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    now = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    lines = ProgressLog(said.append)
-    for step in range(5):
-        now = 100.0 + 6 * step
-        lines.show(step, step, 10)
-
-    assert said == ["2 users so far (version 2 of 10)", "4 users so far (version 4 of 10)"]
+    assert "2 users so far (version 2 of 4)\n4 users so far" in terminal.getvalue()
+    assert machine.getvalue().count("\n") == 1
 
 
 def test_signals_are_given_back(portal: Portal) -> None:

@@ -23,12 +23,14 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sso_common import testing, tokens, users
+from sso_common import testing, tokens
 from sso_common.backends import SSOBackend
 from sso_common.exceptions import NotAdmitted, SessionRevoked, UserInactive
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot, tombstone
 from sso_common.users import UpsertResult, UserMapper, find_drift, resolve_user, upsert_users
+from sso_common.users.mapper import local_values
+from sso_common.users.unique import unique_text_fields
 from tests.databases import Worker, real_database
 
 pytestmark = pytest.mark.django_db
@@ -443,7 +445,7 @@ def test_stock_values_are_mapped_only_to_fields_that_the_model_has() -> None:
             class Meta:
                 app_label = "tests"
 
-        values = users.local_values(Bare, _Partial(), person("adalovelace"))
+        values = local_values(Bare, _Partial(), person("adalovelace"))
 
     assert values == {"username": "adalo"}
 
@@ -513,7 +515,7 @@ def test_unique_fields_are_found_by_column_and_by_constraint() -> None:
                 models.UniqueConstraint(fields=["first", "last"], name="one_pair"),
             ]
 
-    assert users.unique_text_fields(Constrained) == {"name", "email", "nick", "code"}
+    assert unique_text_fields(Constrained) == {"name", "email", "nick", "code"}
 
 
 @pytest.fixture

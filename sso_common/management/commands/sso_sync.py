@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -15,8 +15,8 @@ from django.db import Error as DatabaseFailure
 
 from sso_common import sync
 from sso_common.exceptions import SSOError
+from sso_common.follow import explain, follow_feed
 from sso_common.models import FeedCursor
-from sso_common.sync.follow import explain
 from sso_common.users import UpsertResult
 
 KINDS: Final = {
@@ -53,6 +53,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.is_json: bool = options["json"]
+        log = ProgressLog(self.say, pause=1 if self.stdout.isatty() else 10)
+        self.progress: sync.Progress = sync.ignore_progress if self.is_json else log
         modes = {"follow": self.follow, "full": self.full, "verify": self.verify}
         run = next((modes[name] for name in modes if options[name]), self.once)
         try:
@@ -68,14 +70,12 @@ class Command(BaseCommand):
             raise CommandError(explain(error), returncode=2) from error
 
     def once(self) -> None:
-        with self.progress() as progress:
-            result = sync.sync_once(progress)
+        result = sync.sync_once(self.progress)
         self.report(counts(result) | {"position": FeedCursor.load().position}, sentence(result))
         require_all_written(result)
 
     def full(self) -> None:
-        with self.progress() as progress:
-            result = sync.sync_full(progress)
+        result = sync.sync_full(self.progress)
         text = sentence(result.upsert)
         if result.deactivated:
             text += f" Deactivated {result.deactivated} users whom the feed does not have."
@@ -86,16 +86,12 @@ class Command(BaseCommand):
         require_all_written(result.upsert)
 
     def verify(self) -> None:
-        with self.progress() as progress:
-            report = sync.verify(progress)
+        report = sync.verify(self.progress)
         values = {
             "ok": not report.drift,
             "checked": report.checked,
             "pending": report.pending,
-            "drift": [
-                {"sub": str(each.sub), "kind": each.kind, "fields": list(each.fields)}
-                for each in report.drift
-            ],
+            "drift": [asdict(each) for each in report.drift],
         }
         lines = [
             f"{each.sub}  {KINDS[each.kind]}  {', '.join(each.fields)}".rstrip() for each in report.drift
@@ -112,21 +108,8 @@ class Command(BaseCommand):
 
     def follow(self) -> None:
         self.say(f"Following the portal's feed from version {FeedCursor.load().position}.")
-        for result in sync.follow_feed():
+        for result in follow_feed():
             self.say(f"{sentence(result)} [{FeedCursor.load().position}]")
-
-    @contextlib.contextmanager
-    def progress(self) -> Iterator[sync.Progress]:
-        """Show one line that changes on a terminal, and a line every ten seconds in a log."""
-        if self.is_json:
-            yield sync.ignore_progress
-        elif sys.stderr.isatty():
-            try:
-                yield draw_progress
-            finally:
-                sys.stderr.write("\n")
-        else:
-            yield ProgressLog(self.say).show
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
@@ -134,7 +117,7 @@ class Command(BaseCommand):
         self.stdout.flush()
 
     def report(self, values: dict[str, Any], text: str) -> None:
-        self.say(json.dumps(values) if self.is_json else text)
+        self.say(json.dumps(values, default=str) if self.is_json else text)
 
 
 @contextlib.contextmanager
@@ -151,36 +134,24 @@ def interrupted_by_sigterm() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def draw_progress(done: int, position: int, head: int) -> None:
-    share = min(1.0, position / head) if head else 1.0
-    sys.stderr.write(f"\r{share:4.0%}  {done:,} users ")
-    sys.stderr.flush()
-
-
 class ProgressLog:
-    """Prints a line at most every ten seconds."""
+    """Prints a line at most every ``pause`` seconds."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], pause: int) -> None:
         self.say = say
+        self.pause = pause
         self.last = time.monotonic()
 
-    def show(self, done: int, position: int, head: int) -> None:
-        if time.monotonic() - self.last >= 10:
+    def __call__(self, done: int, position: int, head: int) -> None:
+        if time.monotonic() - self.last >= self.pause:
             self.last = time.monotonic()
             self.say(f"{done} users so far (version {position} of {head})")
 
 
 def counts(result: UpsertResult) -> dict[str, Any]:
-    """Return a result for JSON."""
-    return {
-        "created": result.created,
-        "updated": result.updated,
-        "deleted": result.deleted,
-        "deactivated": result.deactivated,
-        "unchanged": result.unchanged,
-        "conflicts": [{"sub": str(each.sub), "field": each.field} for each in result.conflicts],
-        "failed": [{"sub": str(each.sub), "error": type(each.error).__name__} for each in result.failed],
-    }
+    """Return a result for JSON, which shows the type of an error only."""
+    failed = [{"sub": each.sub, "error": type(each.error).__name__} for each in result.failed]
+    return asdict(replace(result, failed=())) | {"failed": failed}
 
 
 def sentence(result: UpsertResult) -> str:

@@ -1,4 +1,4 @@
-"""Applies the feed to this site's users.
+"""Reads the portal's feed: applies what is new, applies everything, or compares only.
 
 A page and the cursor are written in one transaction, so a process that is killed continues where it
 was, and two processes take turns.
@@ -7,23 +7,28 @@ was, and two processes take turns.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from django.db import router, transaction
 from django.utils import timezone
 
-from sso_common import feed
-from sso_common.exceptions import FeedRewound, MalformedFeed
-from sso_common.feed import FeedPage
-from sso_common.models import Account, FeedCursor
-from sso_common.users import UpsertResult, deactivate_accounts, upsert_users
+from . import feed
+from .exceptions import FeedRewound, MalformedFeed
+from .feed import FeedPage
+from .models import Account, FeedCursor
+from .users import Drift, UpsertResult, deactivate_accounts, find_drift, upsert_users
 
-from .pages import Progress, ignore_progress, pages
+#: Called after each page with (users read, last version read, newest version at the portal).
+Progress = Callable[[int, int, int], None]
 
 #: Accounts per statement.
 BATCH: Final = 500
+
+
+def ignore_progress(done: int, position: int, head: int) -> None:
+    """Discard progress reports."""
 
 
 def sync_once(progress: Progress = ignore_progress) -> UpsertResult:
@@ -103,6 +108,62 @@ def sync_full(progress: Progress = ignore_progress) -> FullResult:
         position = page.cursor if rewound else max(page.cursor, cursor.position)
         save_cursor(cursor, position, page.head)
     return FullResult(total, deactivated, rewound)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of a comparison. Both sides agree if ``drift`` is empty."""
+
+    checked: int
+    #: Users with changes that this site has not read yet; this is no drift.
+    pending: int
+    drift: tuple[Drift, ...]
+
+
+def verify(progress: Progress = ignore_progress) -> Report:
+    """Compare the whole feed with this site's users."""
+    position, after = FeedCursor.load().position, 0
+    found: dict[uuid.UUID, Drift | None] = {}
+    unread: set[uuid.UUID] = set()
+    # A user who changes during the comparison appears again later in the feed, and the later result
+    # counts. The second round reads the changes since the end of the first.
+    for _round in range(2):
+        for page in pages(after):
+            found |= dict.fromkeys(snapshot.sub for snapshot in page.users)
+            found |= {drift.sub: drift for drift in find_drift(page.users)}
+            unread |= {snapshot.sub for snapshot in page.users if snapshot.version > position}
+            after = page.cursor
+            progress(len(found), page.cursor, page.head)
+    unknown = [
+        Drift(sub, "extra" if version <= after else "ahead") for sub, version in active_accounts(found)
+    ]
+    drifts = [*filter(None, found.values()), *unknown]
+    brought_in = brought_in_since([drift.sub for drift in drifts if drift.kind == "ahead"])
+    pending = {
+        drift.sub for drift in drifts if drift.sub in (brought_in if drift.kind == "ahead" else unread)
+    }
+    return Report(len(found), len(pending), tuple(drift for drift in drifts if drift.sub not in pending))
+
+
+def brought_in_since(subs: list[uuid.UUID]) -> set[uuid.UUID]:
+    """Return the subjects that are ahead of the feed as it was read, but not of the portal.
+
+    A request has written them in the meantime.
+    """
+    if not subs:
+        return set()
+    head = feed.fetch_status().head
+    accounts = Account._default_manager.in_bulk(subs)
+    return {sub for sub, account in accounts.items() if account.version <= head}
+
+
+def pages(after: int) -> Iterator[FeedPage]:
+    """Yield the pages after a version. Raises what ``feed.fetch_page`` raises."""
+    more = True
+    while more:
+        page = feed.fetch_page(after)
+        yield page
+        after, more = page.cursor, page.more
 
 
 def active_accounts(known: Container[uuid.UUID]) -> Iterator[tuple[uuid.UUID, int]]:

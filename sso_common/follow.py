@@ -11,11 +11,10 @@ from typing import Final
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
 
-from sso_common import conf, store
-from sso_common.exceptions import SSOError, StoreUnavailable
-from sso_common.users import UpsertResult
-
-from .apply import sync_once
+from . import conf, store
+from .exceptions import SSOError, StoreUnavailable
+from .sync import sync_once
+from .users import UpsertResult
 
 logger = logging.getLogger("sso_common.sync")
 

@@ -13,9 +13,9 @@ from sso_common import conf
 from sso_common.models import Account
 from sso_common.snapshot import UserSnapshot
 
-from .groups import has_groups, mapped_groups, memberships
+from .groups import mapped_groups, memberships
 from .mapper import local_values
-from .unique import choices, unique_text_fields
+from .unique import allowed_values, unique_text_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,9 @@ def differences(snapshot: UserSnapshot, account: Account, groups: set[str]) -> l
     model, mapper = get_user_model(), conf.user_mapper()()
     unique = unique_text_fields(model)
     for name, value in local_values(model, mapper, snapshot).items():
-        is_unique = name in unique
-        allowed = choices(mapper, model._meta.get_field(name), value, snapshot.sub) if is_unique else [value]
+        allowed = [value]
+        if name in unique:
+            allowed = allowed_values(mapper, model._meta.get_field(name), value, snapshot.sub)
         if getattr(user, name) not in allowed:
             names.append(name)
-    if has_groups() and groups != mapped_groups(snapshot):
-        names.append("groups")
-    return names
+    return names if groups == mapped_groups(snapshot) else [*names, "groups"]

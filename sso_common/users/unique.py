@@ -58,14 +58,16 @@ class UniqueField:
 
     def make_unique(self, changes: list[Change]) -> list[Conflict]:
         """Replace values that are taken in ``changes``, and save the users who have to yield one."""
-        choices = {change: self.choices(change) for change in changes}
-        owners = self.find_owners(changes, choices.values())
+        allowed = {
+            change: allowed_values(self.mapper, self.field, change.values[self.name], change.snapshot.sub)
+            for change in changes
+        }
+        owners = self.find_owners(changes, allowed.values())
         taken: set[str] = set()
-        yielding = []
-        conflicts = []
+        yielding, conflicts = [], []
         # Users keep the value that they have. Among the others, the oldest version chooses first.
         for change in sorted(changes, key=lambda change: (not self.keeps(change), change.snapshot.version)):
-            value, owner = pick(change, choices[change], taken, owners)
+            value, owner = pick(change, allowed[change], taken, owners)
             if owner is not None:
                 yielding.append(self.replace_value(self.model(pk=owner.pk), owner.sub, value))
             if change.values[self.name] and value != change.values[self.name]:
@@ -81,9 +83,6 @@ class UniqueField:
             self.users.bulk_update(yielding, [self.name])
         return conflicts
 
-    def choices(self, change: Change) -> list[Any]:
-        return choices(self.mapper, self.field, change.values[self.name], change.snapshot.sub)
-
     def keeps(self, change: Change) -> bool:
         """Whether the user already has the value."""
         value = change.values[self.name]
@@ -93,9 +92,9 @@ class UniqueField:
         setattr(user, self.name, self.mapper.alternatives(self.field, value, sub)[-1])
         return user
 
-    def find_owners(self, changes: list[Change], choices: Iterable[Sequence[Any]]) -> dict[str, Owner]:
+    def find_owners(self, changes: list[Change], allowed: Iterable[Sequence[Any]]) -> dict[str, Owner]:
         """Return {folded value: user outside the page who has it}."""
-        values = {value for each in choices for value in each if value}
+        values = {value for each in allowed for value in each if value}
         # LOWER in SQLite knows ASCII only.
         not_ascii = {value for value in values if not value.isascii()}
         rows = (
@@ -108,10 +107,10 @@ class UniqueField:
 
 
 def pick(
-    change: Change, choices: Sequence[Any], taken: set[str], owners: dict[str, Owner]
+    change: Change, allowed: Sequence[Any], taken: set[str], owners: dict[str, Owner]
 ) -> tuple[Any, Owner | None]:
-    """Return the first choice that is free, and the user who has to yield it. The last one is free."""
-    for value in choices[:-1]:
+    """Return the first allowed value that is free, and the owner who has to yield it, if any."""
+    for value in allowed[:-1]:
         if not value:
             return value, None
         if fold(value) in taken:
@@ -119,12 +118,12 @@ def pick(
         owner = owners.get(fold(value))
         if owner is None:
             return value, None
-        if value is choices[0] and owner.must_yield(change, value):
+        if value is allowed[0] and owner.must_yield(change, value):
             return value, owner
-    return choices[-1], None
+    return allowed[-1], None
 
 
-def choices(mapper: UserMapper, field: Any, value: Any, sub: uuid.UUID) -> list[Any]:
+def allowed_values(mapper: UserMapper, field: Any, value: Any, sub: uuid.UUID) -> list[Any]:
     """Return the values that a user may have in a unique field, best first."""
     alternatives = mapper.alternatives(field, value or "user", sub)
     # Two users cannot both have an empty value.

@@ -96,20 +96,19 @@ def upsert_users(
     return result
 
 
-def upsert_page(page: list[UserSnapshot], mode: Mode) -> UpsertResult:
+def upsert_page(page: list[UserSnapshot], mode: Mode, attempts: int = 3) -> UpsertResult:
     """Write a page at once or, if that fails, one by one."""
     using = router.db_for_write(Account)
-    rejection: Exception = ValueError()
-    # Try a single one again: a sign-up form of this site may just have taken the same username.
-    for _attempt in range(3 if len(page) == 1 else 1):
-        try:
-            with transaction.atomic(using=using):
-                return Upsert(using, mode).run(page)
-        except ROW_ERRORS as error:
-            rejection = error
-    if len(page) == 1:
-        return UpsertResult(failed=(Failure(page[0].sub, rejection),))
-    return sum((upsert_page([snapshot], mode) for snapshot in page), UpsertResult())
+    try:
+        with transaction.atomic(using=using):
+            return Upsert(using, mode).run(page)
+    except ROW_ERRORS as error:
+        if len(page) > 1:
+            return sum((upsert_page([snapshot], mode) for snapshot in page), UpsertResult())
+        # A sign-up form of this site may just have taken the username: the next attempt sees it.
+        if attempts > 1:
+            return upsert_page(page, mode, attempts - 1)
+        return UpsertResult(failed=(Failure(page[0].sub, error),))
 
 
 class Upsert:
@@ -120,6 +119,7 @@ class Upsert:
         self.mode = mode
         self.model = get_user_model()
         self.users = self.model._base_manager.using(using)
+        self.accounts = Account._default_manager.using(using)
         self.mapper = conf.user_mapper()()
 
     def run(self, page: list[UserSnapshot]) -> UpsertResult:
@@ -130,20 +130,17 @@ class Upsert:
         self.write_users(with_user)
         write_groups(with_user, self.using)
         self.write_accounts(changes)
-        created = sum(change.is_new for change in with_user)
-        deleted = sum(change.snapshot.deleted for change in changes)
         return UpsertResult(
-            created=created,
+            created=(created := sum(change.is_new for change in with_user)),
+            deleted=(deleted := sum(change.snapshot.deleted for change in changes)),
             updated=len(changes) - created - deleted,
             unchanged=len(page) - len(changes),
-            deleted=deleted,
             deactivated=sum(change.deactivates for change in changes),
             conflicts=tuple(conflicts),
         )
 
     def plan(self, page: list[UserSnapshot]) -> list[Change]:
-        rows = Account._default_manager.using(self.using).select_related("user")
-        accounts = {account.sub: account for account in rows.filter(pk__in=[each.sub for each in page])}
+        accounts = self.accounts.select_related("user").in_bulk([snapshot.sub for snapshot in page])
         return [
             plan_change(snapshot, accounts.get(snapshot.sub), self.mapper)
             for snapshot in page
@@ -167,11 +164,10 @@ class Upsert:
             return change.snapshot.deleted
         if not conf.hard_delete():
             return False
-        accounts = Account._default_manager.using(self.using)
         try:
             with transaction.atomic(using=self.using):
                 # The account must outlive its user, so it is unlinked first.
-                accounts.filter(pk=change.account.pk).update(user=None)
+                self.accounts.filter(pk=change.account.pk).update(user=None)
                 change.user.delete(using=self.using)
         except (ProtectedError, RestrictedError):
             logger.warning(
@@ -227,7 +223,7 @@ class Upsert:
 
     def write_accounts(self, changes: list[Change]) -> None:
         # One statement for new and existing accounts: bulk_update takes ten times as long.
-        Account._default_manager.using(self.using).bulk_create(
+        self.accounts.bulk_create(
             [change.account for change in changes],
             update_conflicts=True,
             unique_fields=["sub"],

@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
     def once(self) -> None:
         result = sync.sync_once(self.progress)
-        self.report(counts(result) | {"position": FeedCursor.load().position}, sentence(result))
+        self.report(counts(result), sentence(result))
         require_all_written(result)
 
     def full(self) -> None:
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         if result.rewound:
             text += " The portal was restored from a backup; this site now has its data."
         values = {"missing_deactivated": result.deactivated, "rewound": result.rewound}
-        self.report(counts(result.upsert) | values | {"position": FeedCursor.load().position}, text)
+        self.report(counts(result.upsert) | values, text)
         require_all_written(result.upsert)
 
     def verify(self) -> None:
@@ -149,9 +149,10 @@ class ProgressLog:
 
 
 def counts(result: UpsertResult) -> dict[str, Any]:
-    """Return a result for JSON, which shows the type of an error only."""
+    """Return a result for JSON. Errors are reduced to their type: they may quote personal data."""
     failed = [{"sub": each.sub, "error": type(each.error).__name__} for each in result.failed]
-    return asdict(replace(result, failed=())) | {"failed": failed}
+    position = FeedCursor.load().position
+    return asdict(replace(result, failed=())) | {"failed": failed, "position": position}
 
 
 def sentence(result: UpsertResult) -> str:

@@ -16,7 +16,7 @@ def identity(**fields: Any) -> Identity:
     return testing.make_identity(tokens.mint_token(), "ada", sites={"site_a": []}, **fields)
 
 
-def test_an_active_user_of_the_site_is_admitted() -> None:
+def test_active_user_of_the_site_is_admitted() -> None:
     require_admission(identity(auth_time=7, not_before=7), "site_a")
 
 
@@ -28,9 +28,7 @@ def test_an_active_user_of_the_site_is_admitted() -> None:
         ({}, NotAdmitted),
     ],
 )
-def test_the_first_reason_is_raised_and_names_the_subject(
-    fields: dict[str, Any], error: type[SSOError]
-) -> None:
+def test_first_reason_is_raised_and_names_the_subject(fields: dict[str, Any], error: type[SSOError]) -> None:
     refused = identity(**fields)
 
     with pytest.raises(error, match=str(refused.sub)):
@@ -40,8 +38,6 @@ def test_the_first_reason_is_raised_and_names_the_subject(
 @pytest.mark.parametrize(
     ("is_active", "not_before", "error"), [(False, 8, UserInactive), (True, 8, SessionRevoked)]
 )
-def test_the_database_overrules_a_record_that_is_older(
-    is_active: bool, not_before: int, error: type[SSOError]
-) -> None:
+def test_database_overrules_an_older_record(is_active: bool, not_before: int, error: type[SSOError]) -> None:
     with pytest.raises(error):
         require_current(identity(auth_time=7), is_active=is_active, not_before=not_before)

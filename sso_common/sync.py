@@ -84,7 +84,7 @@ class FullResult:
 
 
 def sync_full(progress: Progress = ignore_progress) -> FullResult:
-    """Apply the whole feed, undo local changes, and deactivate users whom the feed does not have.
+    """Apply the whole feed, undo local changes, and deactivate users who are missing from it.
 
     After the portal was restored from a backup, its older versions replace this site's newer ones.
     Raises what ``feed.fetch_page`` raises.
@@ -115,7 +115,7 @@ class Report:
     """The result of a comparison. Both sides agree if ``drift`` is empty."""
 
     checked: int
-    #: Users with changes that this site has not read yet; this is no drift.
+    #: Users with changes that this site has not read yet. They are not drift.
     pending: int
     drift: tuple[Drift, ...]
 

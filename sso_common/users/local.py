@@ -53,11 +53,9 @@ def find_account(sub: uuid.UUID) -> Account | None:
     """
     alias = router.db_for_read(Account)
     model = get_user_model()
-    sql, parameters = account_query(model, alias)
-    key = database_key(sub, alias)
-    for user in model._base_manager.using(alias).raw(
-        sql, [key if each is SUBJECT else each for each in parameters]
-    ):
+    sql, template = account_query(model, alias)
+    parameters = [database_key(sub, alias) if each is SUBJECT else each for each in template]
+    for user in model._base_manager.using(alias).raw(sql, parameters):
         values = [user.__dict__.pop(PREFIX + name) for name in FIELDS]
         account = Account.from_db(alias, ("sub", "user_id", *FIELDS), (sub, user.pk, *values))
         account.user = user

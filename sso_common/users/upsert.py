@@ -157,8 +157,7 @@ class Upsert:
     def delete_user(self, change: Change) -> bool:
         """Delete the user of a tombstone if ``SSO_HARD_DELETE`` is set.
 
-        Returns whether no user is left to write. A user whom rows of this site protect is blanked
-        instead.
+        Returns whether no user is left to write. If other rows protect the user, it is blanked instead.
         """
         if not change.snapshot.deleted or change.is_new:
             return change.snapshot.deleted
@@ -171,8 +170,8 @@ class Upsert:
                 change.user.delete(using=self.using)
         except (ProtectedError, RestrictedError):
             logger.warning(
-                "Subject %s was deleted at the portal, but rows of this site protect the local user, who is "
-                "blanked and deactivated instead.",
+                "Subject %s was deleted at the portal, but other rows protect the local user: it is blanked "
+                "and deactivated instead.",
                 change.account.sub,
             )
             return False

@@ -584,6 +584,14 @@ def test_known_user_costs_one_query(resolve: Callable[[Any], Any], django_assert
         assert user.sso_account.version == 1
 
 
+def test_overriding_user_for_is_enough_for_async_code() -> None:
+    class Backend(SSOBackend):
+        def user_for(self, identity: Any) -> Any:
+            return identity.user.username
+
+    assert async_to_sync(Backend().auser_for)(identity()) == "ada"
+
+
 def test_unknown_subject_is_provisioned_from_the_record(resolve: Callable[[Any], Any]) -> None:
     user = resolve(identity(first_name="Ada", roles=["staff", "editor"]))
 

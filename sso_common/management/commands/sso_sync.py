@@ -42,7 +42,7 @@ class Command(BaseCommand):
         mode.add_argument(
             "--full",
             action="store_true",
-            help="read the whole feed, undo local changes, and deactivate users whom the feed does not have",
+            help="read the whole feed, undo local changes, and deactivate users missing from it",
         )
         mode.add_argument(
             "--verify",
@@ -70,20 +70,23 @@ class Command(BaseCommand):
             raise CommandError(explain(error), returncode=2) from error
 
     def once(self) -> None:
-        result = sync.sync_once(self.progress)
-        self.report(counts(result), sentence(result))
-        require_all_written(result)
+        self.report_upsert(sync.sync_once(self.progress))
 
     def full(self) -> None:
         result = sync.sync_full(self.progress)
-        text = sentence(result.upsert)
-        if result.deactivated:
-            text += f" Deactivated {result.deactivated} users whom the feed does not have."
+        text = f" Deactivated {result.deactivated} users missing from the feed." if result.deactivated else ""
         if result.rewound:
             text += " The portal was restored from a backup; this site now has its data."
-        values = {"missing_deactivated": result.deactivated, "rewound": result.rewound}
-        self.report(counts(result.upsert) | values, text)
-        require_all_written(result.upsert)
+        self.report_upsert(
+            result.upsert, text, missing_deactivated=result.deactivated, rewound=result.rewound
+        )
+
+    def report_upsert(self, result: UpsertResult, text: str = "", **values: int) -> None:
+        self.report(counts(result) | values, sentence(result) + text)
+        if count := len(result.failed):
+            raise CommandError(
+                f"{count} users could not be written (see the log). The others are up to date."
+            )
 
     def verify(self) -> None:
         report = sync.verify(self.progress)
@@ -166,11 +169,3 @@ def sentence(result: UpsertResult) -> str:
     }
     said = [text % count for text, count in parts.items() if count]
     return f"{'; '.join(said).capitalize()}." if said else "Up to date."
-
-
-def require_all_written(result: UpsertResult) -> None:
-    if result.failed:
-        raise CommandError(
-            f"{len(result.failed)} users could not be written; see the log for the reasons. The others are "
-            "up to date."
-        )

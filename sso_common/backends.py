@@ -1,13 +1,10 @@
-"""The authentication backend: from a verified identity to this site's user.
-
-In: an ``Identity``. Out: the local user, or the reason why there is none. Called by the
-middleware; a project that keeps its users elsewhere overrides ``user_for`` and ``auser_for``.
-"""
+"""The authentication backend: returns this site's user for a verified identity."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import load_backend
 from django.contrib.auth.backends import ModelBackend
@@ -18,28 +15,38 @@ from .identity import Identity
 
 
 class SSOBackend(ModelBackend):
-    """Users come from the portal; permissions come from this site, as in ``ModelBackend``."""
+    """Users come from the portal. Permissions come from this site, as in ``ModelBackend``.
+
+    Override ``user_for`` to store users in another way, or to add a condition:
+
+    >>> from sso_common.exceptions import NotAdmitted
+    >>> class StaffBackend(SSOBackend):
+    ...     def user_for(self, identity):
+    ...         if "staff" not in identity.roles:
+    ...             raise NotAdmitted
+    ...         return super().user_for(identity)
+    """
 
     def user_for(self, identity: Identity) -> Any:
-        """The local user of a subject: one query, and where it is unknown or out of date it is
-        provisioned from the record. Raises ``UserInactive`` or ``SessionRevoked``."""
+        """Return the local user of an identity, see ``users.resolve_user``.
+
+        Costs one query if the user is known and current. Raises ``UserInactive``,
+        ``SessionRevoked`` or ``NotAdmitted``.
+        """
         return users.resolve_user(identity)
 
     async def auser_for(self, identity: Identity) -> Any:
-        """``user_for`` for async code."""
-        return await users.aresolve_user(identity)
+        return await sync_to_async(self.user_for)(identity)
 
     def authenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
-        """Nobody signs in at a site with credentials: that is what the portal is for."""
-        return None
+        """Refuse all credentials: users sign in at the portal."""
 
     async def aauthenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
-        """See ``authenticate``."""
-        return None
+        """Refuse all credentials, as ``authenticate`` does."""
 
 
 def sso_backend() -> tuple[str, SSOBackend]:
-    """The first backend in ``AUTHENTICATION_BACKENDS`` that is an ``SSOBackend``, and its path."""
+    """Return the path and an instance of the first ``SSOBackend`` in ``AUTHENTICATION_BACKENDS``."""
     for path in settings.AUTHENTICATION_BACKENDS:
         backend = load_backend(path)
         if isinstance(backend, SSOBackend):

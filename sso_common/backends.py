@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import load_backend
 from django.contrib.auth.backends import ModelBackend
@@ -17,7 +16,8 @@ from .identity import Identity
 class SSOBackend(ModelBackend):
     """Users come from the portal. Permissions come from this site, as in ``ModelBackend``.
 
-    Override ``user_for`` to store users in another way, or to add a condition:
+    Override ``user_for`` to store users in another way, or to add a condition. Async requests call it, too,
+    in a thread:
 
     >>> from sso_common.exceptions import NotAdmitted
     >>> class StaffBackend(SSOBackend):
@@ -34,9 +34,6 @@ class SSOBackend(ModelBackend):
         ``SessionRevoked`` or ``NotAdmitted``.
         """
         return users.resolve_user(identity)
-
-    async def auser_for(self, identity: Identity) -> Any:
-        return await sync_to_async(self.user_for)(identity)
 
     def authenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
         """Refuse all credentials: users sign in at the portal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -12,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory
 
 from sso_common import conf, store, testing
+from sso_common.backends import SSOBackend
+from sso_common.identity import Identity
 from sso_common.middleware import AuthenticationMiddleware, SessionMiddleware
 from sso_common.models import Account
 from sso_common.sessions import SessionStore
@@ -364,3 +367,19 @@ async def test_the_idle_timeout_is_extended_under_asgi(visitor: AsyncClient) -> 
     await visitor.get("/async/user/")
 
     assert store.client().pttl(record_name(token)) > 3_600_000
+
+
+class Backend(SSOBackend):
+    def user_for(self, identity: Identity) -> Any:
+        return User(username=f"custom {identity.user.username}")
+
+
+async def test_overriding_user_for_is_enough_for_async_code(
+    async_client: AsyncClient, valkey, settings
+) -> None:
+    settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Backend"]
+    await sync_to_async(testing.sign_in)(async_client, "anna")
+
+    response = await async_client.get("/async/user/")
+
+    assert response.content == b"custom anna"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
@@ -24,7 +23,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sso_common import testing, tokens
-from sso_common.backends import SSOBackend
 from sso_common.exceptions import NotAdmitted, SessionRevoked, UserInactive
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot, tombstone
@@ -569,46 +567,32 @@ def identity(username: str = "ada", **options: Any) -> Any:
     return testing.make_identity(tokens.mint_token(), username, **options)
 
 
-@pytest.fixture(params=["sync", "async"])
-def resolve(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
-    """The lookup of a request, sync and async."""
-    return resolve_user if request.param == "sync" else async_to_sync(SSOBackend().auser_for)
-
-
-def test_known_user_costs_one_query(resolve: Callable[[Any], Any], django_assert_num_queries: Any) -> None:
+def test_known_user_costs_one_query(django_assert_num_queries: Any) -> None:
     upsert_users([person("ada")])
 
     with django_assert_num_queries(1):
-        user = resolve(identity())
+        user = resolve_user(identity())
         assert user.username == "ada"
         assert user.sso_account.version == 1
 
 
-def test_overriding_user_for_is_enough_for_async_code() -> None:
-    class Backend(SSOBackend):
-        def user_for(self, identity: Any) -> Any:
-            return identity.user.username
-
-    assert async_to_sync(Backend().auser_for)(identity()) == "ada"
-
-
-def test_unknown_subject_is_provisioned_from_the_record(resolve: Callable[[Any], Any]) -> None:
-    user = resolve(identity(first_name="Ada", roles=["staff", "editor"]))
+def test_unknown_subject_is_provisioned_from_the_record() -> None:
+    user = resolve_user(identity(first_name="Ada", roles=["staff", "editor"]))
 
     assert (user.username, user.first_name, user.is_staff) == ("ada", "Ada", True)
     assert [group.name for group in user.groups.all()] == ["Editors"]
 
 
-def test_newer_record_updates_the_user_and_an_older_one_does_not(resolve: Callable[[Any], Any]) -> None:
+def test_newer_record_updates_the_user_and_an_older_one_does_not() -> None:
     upsert_users([person("ada", 5, first_name="Five")])
 
-    assert resolve(identity(version=6, first_name="Six")).first_name == "Six"
-    assert resolve(identity(version=4, first_name="Four")).first_name == "Six"
+    assert resolve_user(identity(version=6, first_name="Six")).first_name == "Six"
+    assert resolve_user(identity(version=4, first_name="Four")).first_name == "Six"
 
 
-def test_attack_subject_without_access_gets_a_user(resolve: Callable[[Any], Any]) -> None:
+def test_attack_subject_without_access_gets_a_user() -> None:
     with pytest.raises(NotAdmitted):
-        resolve(identity(sites={"site_b": ["staff"]}))
+        resolve_user(identity(sites={"site_b": ["staff"]}))
 
     assert not User.objects.exists()
 
@@ -623,28 +607,28 @@ def test_attack_subject_without_access_gets_a_user(resolve: Callable[[Any], Any]
     ],
     ids=["account", "local user", "feed", "tombstone"],
 )
-def test_inactive_user_is_not_signed_in(resolve: Callable[[Any], Any], change: Callable[[], object]) -> None:
+def test_inactive_user_is_not_signed_in(change: Callable[[], object]) -> None:
     upsert_users([person("ada")])
     change()
 
     with pytest.raises(UserInactive):
-        resolve(identity())
+        resolve_user(identity())
 
 
-def test_attack_revoked_record_returns_after_a_failover(resolve: Callable[[Any], Any]) -> None:
+def test_attack_revoked_record_returns_after_a_failover() -> None:
     upsert_users([person("ada", 2, not_before=2_000)])
 
     with pytest.raises(SessionRevoked):
-        resolve(identity(auth_time=1_999))
+        resolve_user(identity(auth_time=1_999))
 
-    assert resolve(identity(auth_time=2_000)).username == "ada"
+    assert resolve_user(identity(auth_time=2_000)).username == "ada"
 
 
-def test_locally_deleted_user_is_provisioned_again(resolve: Callable[[Any], Any]) -> None:
-    first = resolve(identity())
+def test_locally_deleted_user_is_provisioned_again() -> None:
+    first = resolve_user(identity())
     first.delete()
 
-    assert resolve(identity()).username == "ada"
+    assert resolve_user(identity()).username == "ada"
 
 
 # --- concurrency ---------------------------------------------------------------------------------

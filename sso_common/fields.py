@@ -61,7 +61,10 @@ def unchanged_fields(data: Mapping[str, Any], serializer: Serializer, stored: St
 def decode_fields(fields: Mapping[bytes, bytes], serializer: Serializer) -> dict[str, Any]:
     """Decode stored fields. Damaged data is an empty session and a line in the security log, as in
     Django."""
-    data = {name: value for name, value in fields.items() if name != MARKER}
+    data = dict(fields)
+    data.pop(MARKER, None)
+    if not data:
+        return {}
     try:
         # One JSON list is decoded several times faster than its items one by one.
         values = serializer.loads(b"[%s]" % b",".join(data.values()))

@@ -28,7 +28,7 @@ from django.utils.functional import SimpleLazyObject
 from . import backends, conf, cookies, refusals, responses
 from .exceptions import SSOError, StoreUnavailable
 from .flows import Flow
-from .http import SSORequest, User, session_of, sso_request
+from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
 from .sessions import SessionStore
 
@@ -158,7 +158,7 @@ def attach(request: SSORequest) -> None:
     """Add user and identity to a request. All of it is lazy."""
     request.user = SimpleLazyObject(partial(get_user, request))
     request.auser = partial(aget_user, request)
-    request.sso = cast(Identity, SimpleLazyObject(lambda: request.session.identity))
+    attach_identity(request)
     request.asso = partial(aget_identity, request)
 
 

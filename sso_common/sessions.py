@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.utils.crypto import get_random_string
 
 from . import conf, flows, idle, store
 from .admission import require_admission
-from .adoption import adoptable
+from .adoption import OVERRIDDEN_SID, adoptable
 from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
 from .fields import Stored, decode_fields, encode_fields, find_changes
 from .flows import Commands, Flow
@@ -83,12 +85,14 @@ class SessionStore(SessionBase):
         self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None
-        #: What the token opened, even if the user has no access to this site.
+        #: What the token opened, even if the user has no access to this site or a local login prevails.
         self._verified: Identity | None = None
         #: Milliseconds until this site's part of the session expires; negative where there is none.
         self._ttl = 0
         #: What is known to be stored; None where nothing is known, so that a save replaces everything.
         self._stored: Stored | None = None
+        #: However many threads and coroutines of a request look at once, the first one resolves.
+        self._lock = threading.RLock()
         if refusal is not None:
             self.refuse(refusal)
 
@@ -101,13 +105,15 @@ class SessionStore(SessionBase):
         request's time, and shows even where a view swallows the exception.
         """
         try:
-            return flows.run(flow, self._ask)
+            with self._lock:
+                return flows.run(flow, self._ask)
         except StoreUnavailable as error:
             self.unavailable = self.unavailable or error
             raise
 
     async def arun(self, flow: Flow[T]) -> T:
         """``run`` for async code."""
+        await self.aresolve()
         try:
             return await flows.arun(flow, self._ask)
         except StoreUnavailable as error:
@@ -156,46 +162,61 @@ class SessionStore(SessionBase):
             logger.info("Not signed in: %s", refusal, extra={"reason": refusal.reason})
 
     def resolve_flow(self) -> Flow[None]:
-        """Find out who is signed in, once. Raises ``StoreUnavailable``."""
+        """``resolve``, as part of another flow."""
         token = self._unresolved
         if token is None:
             return
         stored = yield from store.read_session(token.sid, self._session_key)
-        if self._unresolved is None:
-            return  # another coroutine was quicker
-        self._unresolved = None
         try:
-            identity = self._verify(token, stored)
+            identity = self._verify(token, stored.record)
         except SSOError as refusal:
             self.refuse(refusal)
             if not hasattr(self, "_session_cache"):
                 self._open(stored.anonymous)
-            return
-        yield from self._open_signed_in(token, identity, stored)
+        else:
+            yield from self._open_signed_in(token, identity, stored)
+        # Only now, so that no other thread takes a half-open session for resolved.
+        self._unresolved = None
 
-    resolve, aresolve = both(resolve_flow)
+    def resolve(self) -> None:
+        """Find out who is signed in, once. Raises ``StoreUnavailable``."""
+        if self._unresolved is not None:
+            self.run(self.resolve_flow())
 
-    def _verify(self, token: SessionToken, stored: store.StoredSession) -> Identity:
-        if stored.record is None:
+    async def aresolve(self) -> None:
+        """``resolve`` for async code. In a thread, so that the lock holds for coroutines, too."""
+        if self._unresolved is not None:
+            await sync_to_async(self.resolve, thread_sensitive=False)()
+
+    def _verify(self, token: SessionToken, record: bytes | None) -> Identity:
+        if record is None:
             raise NoIdentity
         dsn = conf.dsn()
-        self._verified = verify_identity(stored.record, token, dsn.public_keys, time.time())
-        require_admission(self._verified, dsn.site)
-        return self._verified
+        self._verified = identity = verify_identity(record, token, dsn.public_keys, time.time())
+        require_admission(identity, dsn.site)
+        return identity
 
     def _open_signed_in(
         self, token: SessionToken, identity: Identity, stored: store.StoredSession
     ) -> Flow[None]:
-        anonymous_key = self._session_key
+        anonymous_key, anonymous = self._session_key, {}
+        if stored.anonymous:
+            anonymous = decode_fields(stored.anonymous, self.serializer())
+            if anonymous.get(OVERRIDDEN_SID) == token.sid:
+                self._open(stored.anonymous)  # a local login that is newer than this sign-in
+                return
         self._token, self._identity, self._ttl = token, identity, stored.ttl
         self._session_key = token.sid
         if hasattr(self, "_session_cache"):
             return  # cleared before the first read: a save replaces everything
+        if anonymous_key is not None and SESSION_KEY in anonymous:
+            # An older local login. Its data belongs to another user.
+            yield from store.delete_anonymous(anonymous_key)
+        elif anonymous_key is not None and stored.anonymous:
+            yield from self._open_and_adopt(stored.fields, anonymous_key, anonymous)
+            return
+        self.is_cookie_stale = anonymous_key is not None
         self._set_data(stored.fields)
-        if anonymous_key is not None:
-            self.is_cookie_stale = not stored.anonymous or (
-                yield from self._adopt(identity.sid, anonymous_key, stored.anonymous)
-            )
 
     def _open(self, anonymous: dict[bytes, bytes]) -> None:
         self._set_data(anonymous)
@@ -209,18 +230,19 @@ class SessionStore(SessionBase):
         self._stored = Stored(fields, data)
         self._session_cache = dict(data)
 
-    def _adopt(self, sid: str, session_key: str, fields: dict[bytes, bytes]) -> Flow[bool]:
-        anonymous = adoptable(decode_fields(fields, self.serializer()))
-        data = dict(self._session_cache)
-        chosen = yield functools.partial(conf.adopt_session(), anonymous, data)
+    def _open_and_adopt(
+        self, fields: dict[bytes, bytes], session_key: str, anonymous: dict[str, Any]
+    ) -> Flow[None]:
+        data = decode_fields(fields, self.serializer())
+        chosen = yield functools.partial(conf.adopt_session(), adoptable(anonymous), dict(data))
         encoded = encode_fields(chosen, self.serializer())
-        if not (yield from store.adopt_anonymous(sid, session_key, encoded)):
-            return False
-        if self._stored is not None:
-            known = {store.MARKER: b"", **encoded, **self._stored.fields}
-            self._stored = Stored(known, self._stored.values)
-        self._session_cache = {**chosen, **self._session_cache}
-        return True
+        sid = self._session_key or ""
+        self.is_cookie_stale = yield from store.adopt_anonymous(sid, session_key, encoded)
+        if self.is_cookie_stale:
+            self._stored = Stored({store.MARKER: b"", **encoded, **fields}, data)
+            self._session_cache = {**chosen, **data}
+        else:
+            self._set_data(fields)
 
     # --- signing out --------------------------------------------------------------------------
 
@@ -246,6 +268,31 @@ class SessionStore(SessionBase):
         self._unresolved = self._token = self._identity = self._verified = None
         self._session_key = None
         self._session_cache, self._stored = {}, Stored({})
+
+    # --- local logins -------------------------------------------------------------------------
+
+    def begin_local_login(self) -> None:
+        """Give a local login a session of its own.
+
+        Otherwise it would be stored in the session of the user who signed in at the portal, and that
+        user's cookie alone would open it. The local login prevails until the next sign-in at the portal.
+        """
+        identity = self.identity
+        if identity is not None:
+            self.leave()
+            self._verified = identity  # logging out ends both
+            super().__setitem__(OVERRIDDEN_SID, identity.sid)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key == SESSION_KEY:
+            self.begin_local_login()
+        super().__setitem__(key, value)
+
+    async def aset(self, key: str, value: Any) -> None:
+        if key == SESSION_KEY:
+            await self.aresolve()
+            self.begin_local_login()
+        await super().aset(key, value)
 
     # --- idle timeout -------------------------------------------------------------------------
 
@@ -276,7 +323,7 @@ class SessionStore(SessionBase):
         return self._unresolved is None and super().is_empty()
 
     def open_flow(self, no_load: bool = False) -> Flow[dict[str, Any]]:
-        """The data, read from the store at the first access."""
+        """``load_data``, as part of another flow."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
             if self._unresolved is not None:
@@ -287,7 +334,19 @@ class SessionStore(SessionBase):
                 yield from self.load_flow()
         return self._session_cache
 
-    load_data, aload_data = both(open_flow)
+    def load_data(self, no_load: bool = False) -> dict[str, Any]:
+        """The data, read from the store at the first access."""
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            self.run(self.open_flow(no_load) if self._unresolved is None else self.resolve_flow())
+        return self._session_cache
+
+    async def aload_data(self, no_load: bool = False) -> dict[str, Any]:
+        """``load_data`` for async code."""
+        if hasattr(self, "_session_cache") or (self._session_key is None and self._unresolved is None):
+            return self.load_data(no_load)
+        return await sync_to_async(self.load_data, thread_sensitive=False)(no_load)
+
     _get_session, _aget_session = load_data, aload_data  # Django's names
     _session = property(_get_session)
 

@@ -64,10 +64,11 @@ def read_session(sid: str, session_key: str | None = None) -> Flow[StoredSession
 
     One round trip. In a cluster, one to each of the two nodes that may hold them, concurrently.
     """
-    identity, own = identity_key(conf.namespace(), sid), own_key(sid)
-    commands = [("GET", identity), ("PTTL", own), ("HGETALL", own)]
+    dsn = conf.dsn()
+    own = site_key(dsn.namespace, sid, dsn.site)
+    commands = [("GET", identity_key(dsn.namespace, sid)), ("PTTL", own), ("HGETALL", own)]
     if session_key is not None:
-        commands.append(("HGETALL", own_anonymous_key(session_key)))
+        commands.append(("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key)))
     record, ttl, fields, *anonymous = checked((yield commands))
     return StoredSession(record, ttl, as_mapping(fields), as_mapping(anonymous[0]) if anonymous else {})
 

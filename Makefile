@@ -32,12 +32,12 @@ help: ## show this list
 
 .PHONY: demo
 demo: .python ## start portal, two sites and Valkey on this machine (Ctrl-C stops all of it)
-	@$(PYTHON) demo/environment.py $(VENV) requirements/demo.txt requirements/dev.txt
+	@$(PYTHON) demo/virtualenv.py $(VENV) requirements/demo.txt requirements/dev.txt
 	@$(RUN) -m demo $(demo_options) $(DEMO_ARGS)
 
 .PHONY: manage
 manage: .python ## run a command of the running demo's portal: ARGS="sso_site list"
-	@$(PYTHON) demo/environment.py $(VENV) requirements/demo.txt requirements/dev.txt
+	@$(PYTHON) demo/virtualenv.py $(VENV) requirements/demo.txt requirements/dev.txt
 	@$(RUN) -m demo.manage $(demo_options) $(DEMO_ARGS) -- $(ARGS)
 
 .PHONY: test
@@ -84,4 +84,4 @@ clean: ## remove everything that running leaves behind, the demo's data included
 		echo "This needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null || echo unusable): name a newer one with PYTHON=/path/to/python3." >&2; exit 1; }
 
 .dev: .python
-	@$(PYTHON) demo/environment.py $(VENV) requirements/dev.txt
+	@$(PYTHON) demo/virtualenv.py $(VENV) requirements/dev.txt

@@ -12,7 +12,7 @@ class NoteForm(forms.ModelForm):
     class Meta:
         model = Note
         fields = ["title", "body", "tint", "is_public"]
-        labels = {"is_public": _("Public: anyone may read this note")}
+        labels = {"is_public": _("Public: anyone can read this note")}
         widgets = {
             "title": forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
             "body": forms.Textarea(attrs={"rows": 12}),

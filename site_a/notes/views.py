@@ -70,7 +70,7 @@ class NoteCreate(LoginRequiredMixin, CreateView):
 
     def form_valid(self, form: NoteForm) -> HttpResponse:
         form.instance.owner = self.request.user
-        messages.success(self.request, _("Your note is saved."))
+        messages.success(self.request, _("Your note was saved."))
         return super().form_valid(form)
 
 
@@ -86,7 +86,7 @@ class NoteUpdate(LoginRequiredMixin, UpdateView):
         return NoteForm if self.object.owner == self.request.user else CuratorNoteForm
 
     def form_valid(self, form: NoteForm) -> HttpResponse:
-        messages.success(self.request, _("Your changes are saved."))
+        messages.success(self.request, _("Your changes were saved."))
         return super().form_valid(form)
 
 
@@ -100,7 +100,7 @@ class NoteDelete(LoginRequiredMixin, DeleteView):
         return Note.objects.filter(owner=self.request.user)
 
     def form_valid(self, form: Any) -> HttpResponse:
-        messages.success(self.request, _("“%(title)s” is deleted.") % {"title": self.object.title})
+        messages.success(self.request, _("“%(title)s” was deleted.") % {"title": self.object.title})
         return super().form_valid(form)
 
 

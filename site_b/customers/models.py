@@ -23,7 +23,7 @@ class Customer(AbstractBaseUser):
     """Somebody who buys here."""
 
     username = models.CharField(_("username"), max_length=150, unique=True)
-    email = models.EmailField(_("e-mail address"), blank=True)
+    email = models.EmailField(_("email address"), blank=True)
     name = models.CharField(_("name"), max_length=300, blank=True)
     is_active = models.BooleanField(_("active"), default=True)
     joined_at = models.DateTimeField(_("first seen"), default=timezone.now)

@@ -40,7 +40,7 @@ def customer_required(view: View) -> View:
         customer = await request.auser()
         if not customer.is_authenticated:
             if isinstance(request.session.refusal, NotAdmitted):
-                return api_error(403, "not_admitted", "You are signed in, but you may not buy here.")
+                return api_error(403, "not_admitted", "You are signed in, but you don't have access to this site.")
             return unauthorized(request.build_absolute_uri(reverse("sso:login")))
         return await view(request, customer, *args, **kwargs)
 
@@ -111,7 +111,7 @@ async def orders(request: HttpRequest, customer: Customer) -> HttpResponse:
     else:
         lines = await Cart(request.session).lines()
         if not lines:
-            return api_error(409, "empty_cart", "There is nothing in the cart.")
+            return api_error(409, "empty_cart", "The cart is empty.")
         placed, status = (await sync_to_async(place_order)(customer, reference, lines)).reference, 201
         await Cart(request.session).clear()
     order = await Order.objects.prefetch_related("lines__product").aget(reference=placed)
@@ -189,7 +189,7 @@ def _order(order: Order) -> dict[str, Any]:
 
 
 def _no_product() -> JsonResponse:
-    return api_error(404, "not_found", "There is no such product.")
+    return api_error(404, "not_found", "Product not found.")
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -14,21 +14,21 @@ def api_error(status: int, code: str, detail: str, headers: dict[str, str] | Non
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404."""
     if request.path_info.startswith(API):
-        return api_error(404, "not_found", "There is nothing at this address.")
+        return api_error(404, "not_found", "Not found.")
     return defaults.page_not_found(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """403."""
     if request.path_info.startswith(API):
-        return api_error(403, "not_allowed", "You may not do that.")
+        return api_error(403, "not_allowed", "You don't have permission to do this.")
     return defaults.permission_denied(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500."""
     if request.path_info.startswith(API):
-        return api_error(500, "broken", "The mistake is ours and has been written down.")
+        return api_error(500, "broken", "An error occurred on the server. It has been logged.")
     return defaults.server_error(request)
 
 

@@ -62,11 +62,11 @@ async def cart_add(request: HttpRequest) -> HttpResponse:
     """Put so many more of a product into the cart."""
     form = QuantityForm(request.POST)
     if not await sync_to_async(form.is_valid)():
-        messages.error(request, _("That could not be put into the cart."))
+        messages.error(request, _("That product could not be added to your cart."))
         return redirect("shop:products")
     chosen = form.cleaned_data["product"]
     await Cart(request.session).add(chosen.slug, form.cleaned_data["quantity"])
-    messages.success(request, _("%(name)s is in your cart.") % {"name": chosen.name})
+    messages.success(request, _("%(name)s was added to your cart.") % {"name": chosen.name})
     return redirect(chosen if request.POST.get("back") == "product" else "shop:products")
 
 
@@ -77,7 +77,7 @@ async def cart_change(request: HttpRequest) -> HttpResponse:
     if await sync_to_async(form.is_valid)():
         await Cart(request.session).put(form.cleaned_data["product"].slug, form.cleaned_data["quantity"])
     else:
-        messages.error(request, _("Please give a number from 0 to 99."))
+        messages.error(request, _("Enter a quantity from 0 to 99."))
     return redirect("shop:cart")
 
 
@@ -96,11 +96,11 @@ async def checkout(request: HttpRequest) -> HttpResponse:
             if placed is None and lines:
                 placed = await sync_to_async(place_order)(customer, reference, lines)
                 await in_cart.clear()
-                messages.success(request, _("Thank you! Your order is placed."))
+                messages.success(request, _("Thank you! Your order has been placed."))
             if placed is not None:
                 return redirect(placed)
     if not lines:
-        messages.info(request, _("Your cart is empty; there is nothing to order yet."))
+        messages.info(request, _("Add a product to your cart before you check out."))
         return redirect("shop:cart")
     form = CheckoutForm(initial={"reference": uuid.uuid4()})
     return await page(

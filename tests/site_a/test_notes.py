@@ -107,7 +107,7 @@ def test_the_owner_edits_and_deletes(client: Client, anna: User) -> None:
     note.refresh_from_db()
     assert (note.title, note.is_public) == ("Final", True)
 
-    assert "“Final” is deleted." in client.post(f"/notes/{note.pk}/delete/", follow=True).text
+    assert "“Final” was deleted." in client.post(f"/notes/{note.pk}/delete/", follow=True).text
     assert not Note.objects.exists()
 
 
@@ -126,7 +126,7 @@ def test_an_editor_edits_public_notes_but_never_their_audience_or_owner(client: 
     person(client, "edda", roles=["editor"])
     note = Note.objects.create(owner=ben, title="Tpyo", is_public=True)
 
-    assert "You edit it as a curator." in client.get(f"/notes/{note.pk}/edit/").text
+    assert "public note as a curator." in client.get(f"/notes/{note.pk}/edit/").text
     client.post(f"/notes/{note.pk}/edit/", {"title": "Typo", "tint": "sky", "is_public": ""})
 
     note.refresh_from_db()

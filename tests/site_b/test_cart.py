@@ -28,7 +28,7 @@ def order_form(browser: Browser) -> str:
 def test_a_stranger_can_fill_a_cart(shopper: Browser) -> None:
     response = shopper.post("/cart/add/", {"product": "mug", "quantity": "2"}, follow=True)
 
-    assert "Speckled mug is in your cart." in response.text
+    assert "Speckled mug was added to your cart." in response.text
     assert cart(shopper) == {"mug": 2}
 
 
@@ -56,7 +56,7 @@ def test_a_cart_holds_at_most_99_of_a_thing(shopper: Browser) -> None:
 def test_nonsense_changes_nothing_and_says_so(shopper: Browser, form: dict[str, str]) -> None:
     response = shopper.post("/cart/add/", form, follow=True)
 
-    assert "That could not be put into the cart." in response.text
+    assert "That product could not be added to your cart." in response.text
     assert cart(shopper) == {}
 
 
@@ -113,7 +113,7 @@ def test_an_order_is_what_was_in_the_cart_at_the_price_of_that_day(shopper: Brow
     response = shopper.post("/checkout/", {"reference": order_form(shopper)}, follow=True)
     Product.objects.filter(slug="mug").update(price_cents=1)
 
-    assert "Thank you! Your order is placed." in response.text
+    assert "Thank you! Your order has been placed." in response.text
     order = Order.objects.get()
     assert order.customer.name == "Anna Lund"
     assert order.total_cents == 2 * 1900 + 2200
@@ -141,7 +141,7 @@ def test_an_empty_cart_makes_no_order(shopper: Browser) -> None:
 
     response = shopper.post("/checkout/", {"reference": str(uuid.uuid4())}, follow=True)
 
-    assert "Your cart is empty" in response.text
+    assert "Add a product to your cart" in response.text
     assert not Order.objects.exists()
 
 

@@ -73,7 +73,7 @@ def test_signing_out_asks_for_the_csrf_token() -> None:
     response = client.post("/sso/logout/")
 
     assert response.status_code == 403
-    assert "nothing was changed" in response.text
+    assert "Nothing was changed" in response.text
     assert client.get("/you/").status_code == 200
 
 
@@ -122,7 +122,7 @@ def test_an_unknown_address_is_a_page_of_this_site(client: Client) -> None:
     response = client.get("/no/such/page/")
 
     assert response.status_code == 404
-    assert "This page is blank" in response.text
+    assert "Page not found" in response.text
 
 
 @pytest.mark.parametrize("path", ["site_a/family.css", "site_a/notes.css", "site_a/icon.svg"])

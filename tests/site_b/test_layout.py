@@ -132,7 +132,7 @@ def test_an_unknown_address_is_a_page_of_this_site(shopper: Browser) -> None:
     response = shopper.get("/no/such/page/")
 
     assert response.status_code == 404
-    assert "This shelf is empty" in response.text
+    assert "Page not found" in response.text
 
 
 def test_static_files_are_served_and_revalidated(shopper: Browser) -> None:

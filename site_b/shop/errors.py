@@ -1,4 +1,4 @@
-"""Errors in the language of who asked: JSON below ``/api/``, a page elsewhere."""
+"""Error responses: JSON under ``/api/``, a page elsewhere."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import csrf, defaults
@@ -6,9 +6,9 @@ from django.views import csrf, defaults
 API = "/api/"
 
 
-def api_error(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> JsonResponse:
-    """The one shape of the API's errors: ``{"error": <stable word>, "detail": <for a person>}``."""
-    return JsonResponse({"error": code, "detail": detail}, status=status, headers=headers)
+def api_error(status: int, code: str, detail: str) -> JsonResponse:
+    """Return an error of the API: ``{"error": <stable code>, "detail": <text for people>}``."""
+    return JsonResponse({"error": code, "detail": detail}, status=status)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -33,7 +33,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 for a form or a call without the CSRF token."""
+    """403 for a form or an API call without the CSRF token."""
     if request.path_info.startswith(API):
         return api_error(403, "csrf", "Send the value of the CSRF cookie in the header X-CSRFToken.")
     return csrf.csrf_failure(request, reason=reason)

@@ -12,7 +12,7 @@ class CustomerManager(BaseUserManager["Customer"]):
     def create_user(
         self, username: str, email: str = "", password: str | None = None, **extra: object
     ) -> "Customer":
-        """Create a local customer, who cannot sign in without a password."""
+        """Create a local customer. Without a password, a customer cannot sign in locally."""
         customer = self.model(username=username, email=self.normalize_email(email), **extra)
         customer.set_password(password)
         customer.save(using=self._db)

@@ -277,6 +277,4 @@ def test_a_too_old_python_is_one_clear_sentence(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 2
-    assert done.stderr.startswith(
-        f"Python 3.11 or newer is required, but '{old}' is 3.9.2: set PYTHON="
-    )
+    assert done.stderr.startswith(f"Python 3.11 or newer is required, but '{old}' is 3.9.2: set PYTHON=")

@@ -24,11 +24,16 @@ class SSOCommonConfig(AppConfig):
 
 
 def log_in(sender: Any, request: Any = None, **kwargs: Any) -> None:
-    """Forget the identity of the user who was signed in before."""
+    """Forget the identity of the user who was signed in before; remember a login for emergencies."""
+    from .addresses import is_emergency_login
+    from .adoption import EMERGENCY
     from .http import attach_identity, session_of  # needs models, which are not loaded yet
 
-    if session_of(request) is not None:
+    session = session_of(request)
+    if session is not None:
         attach_identity(request)
+        if is_emergency_login(request):
+            session[EMERGENCY] = True
 
 
 def sign_out(sender: Any, request: Any = None, **kwargs: Any) -> None:

@@ -25,7 +25,8 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import backends, conf, cookies, refusals, responses
+from . import backends, conf, cookies, refusals, responses, users
+from .adoption import EMERGENCY, LOCAL_SINCE
 from .exceptions import SSOError, StoreUnavailable
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
@@ -187,18 +188,28 @@ def user_flow(request: SSORequest) -> Flow[User]:
     """Find the user of a request. See ``get_user``."""
     session = request.session
     yield from session.open_flow()
-    if session.has_local_login():
-        user: User = yield partial(auth.get_user, request)
-        if user.is_authenticated:
-            return user
-    identity = session.identity
-    if identity is None:
-        return AnonymousUser()
-    path, backend = backends.sso_backend()
     try:
+        if session.has_local_login():
+            user: User = yield partial(local_user, request)
+            if user.is_authenticated:
+                return user
+        identity = session.identity
+        if identity is None:
+            return AnonymousUser()
+        path, backend = backends.sso_backend()
         user = yield partial(backend.user_for, identity)
     except SSOError as refusal:
         session.refuse(refusal)
         return AnonymousUser()
     user.backend = path
+    return user
+
+
+def local_user(request: SSORequest) -> User:
+    """The user of a local login, as in stock Django. Raises what ``require_local_login`` raises."""
+    user = auth.get_user(request)
+    if user.is_authenticated:
+        session = request.session
+        is_emergency = bool(session.get(EMERGENCY))
+        users.require_local_login(user, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
     return user

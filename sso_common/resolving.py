@@ -17,7 +17,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from . import conf, flows, idle, store
 from .admission import require_admission
-from .adoption import OVERRIDDEN_SID, adoptable
+from .adoption import LOCAL_SINCE, OVERRIDDEN_SID, adoptable
 from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
 from .fields import Stored, decode_fields, encode_fields
 from .flows import Commands, Flow, both
@@ -254,7 +254,8 @@ class ResolvingSession(SessionBase):
         if identity is not None:
             self.leave()
             self._verified = identity  # logging out ends both
-            super().__setitem__(OVERRIDDEN_SID, identity.sid)
+            self[OVERRIDDEN_SID] = identity.sid
+        self[LOCAL_SINCE] = int(time.time())
 
     def __setitem__(self, key: str, value: Any) -> None:
         if key == SESSION_KEY:

@@ -54,7 +54,9 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         token, refusal = cookies.take_token(request)
         store_class = cast(type[SessionStore], self.SessionStore)
-        request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session.on_first_visit = partial(cookies.rotate_csrf_secret, request)
+        request.session = session
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503, not 500, where the store cannot answer."""

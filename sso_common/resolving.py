@@ -9,6 +9,7 @@ import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -42,6 +43,8 @@ class ResolvingSession(SessionBase):
     unavailable: StoreUnavailable | None = None
     #: Why no user is signed in.
     refusal: SSOError | None = None
+    #: Called when a signed-in session is opened at this site for the first time.
+    on_first_visit: Callable[[], None] | None = None
     #: Whether the anonymous session was adopted or is gone, so that its cookie can be deleted.
     is_cookie_stale = False
 
@@ -179,6 +182,8 @@ class ResolvingSession(SessionBase):
                 self._open(stored.anonymous)  # a local login that is newer than this sign-in
                 return
         self._token, self._identity, self._ttl = token, identity, stored.ttl
+        if self._ttl < 0 and self.on_first_visit is not None:
+            self.on_first_visit()
         self._session_key = token.sid
         if hasattr(self, "_session_cache"):
             return  # cleared before the first read: a save replaces everything

@@ -190,3 +190,48 @@ async def test_concurrent_reads_of_a_request_adopt_once() -> None:
 
         assert carts == [["mug"]] * 6
         assert session.is_cookie_stale
+
+
+# --- the CSRF secret ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cart", [True, False])
+def test_attack_csrf_secret_from_before_the_sign_in(client: Client, cart: bool) -> None:
+    if cart:
+        client.get("/put/?cart=mug")
+    client.get("/csrf/")
+    planted = client.cookies["csrftoken"].value
+    testing.sign_in(client, "ben")
+
+    client.get("/user/")
+
+    assert client.cookies["csrftoken"].value != planted
+
+
+def test_csrf_secret_is_rotated_once(client: Client) -> None:
+    client.get("/csrf/")
+    testing.sign_in(client, "ben")
+    client.get("/user/")
+    rotated = client.cookies["csrftoken"].value
+
+    client.get("/show/")
+
+    assert client.cookies["csrftoken"].value == rotated
+
+
+def test_form_from_before_the_sign_in_can_still_be_sent() -> None:
+    client = Client(enforce_csrf_checks=True)
+    token = client.get("/csrf/").text
+    testing.sign_in(client, "ben")
+
+    response = client.post("/user/", {"csrfmiddlewaretoken": token})
+
+    assert response.content == b"ben"
+
+
+def test_first_visit_without_a_csrf_cookie_sets_none(client: Client) -> None:
+    testing.sign_in(client, "ben")
+
+    client.get("/user/")
+
+    assert "csrftoken" not in client.cookies

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
@@ -49,6 +50,13 @@ RULES = (
     *("+hset", "+hsetnx", "+hdel", "+unlink", "+pexpire", "+eval", "+evalsha"),
     "(%W~sso-test:{*}:identity +unlink +pexpire)",
     "(~sso-test:events +xadd +xread)",
+)
+
+#: What the doctor of a healthy site prints after the system checks.
+LINES = (
+    *("settings.django", "database.migrations", "cookie.host"),
+    *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction", "redis.user"),
+    *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "feed"),
 )
 
 
@@ -450,7 +458,12 @@ def test_a_probe_that_hangs_is_abandoned() -> None:
 
 def test_the_examination_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     is_over = threading.Event()
-    monkeypatch.setattr(checks, "CHECKS", {"hanging": lambda: is_over.wait(60) and []})
+
+    def hang() -> list[Any]:
+        is_over.wait(60)
+        return []
+
+    monkeypatch.setattr(checks, "CHECKS", {"hanging": hang})
 
     first, *others = doctor.examine(seconds=0.5)
     is_over.set()
@@ -538,12 +551,15 @@ def test_json_has_a_finding_for_each_check(site: Site) -> None:
     report = json.loads(done.stdout)
     assert (done.returncode, report["level"], report["site"]) == (0, "ok", "site_a")
     assert {finding["level"] for finding in report["findings"]} == {"ok"}
-    assert set(levels(done)) == {
-        *(f"settings.{name}" for name in checks.CHECKS),
-        *("settings.django", "database.migrations", "cookie.host"),
-        *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction"),
-        "redis.user",
-        *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "feed"),
+    assert set(levels(done)) == {*(f"settings.{name}" for name in checks.CHECKS), *LINES}
+
+
+def test_the_documentation_has_a_row_for_each_line() -> None:
+    _, section = (ROOT / "docs" / "checks.md").read_text().split("## `manage.py sso_doctor`")
+
+    assert set(re.findall(r"^\| `([\w.…]+)` \|", section, re.MULTILINE)) == {
+        *("settings.…", "redis.rights"),  # redis.rights is printed only if Redis refuses a command
+        *LINES,
     }
 
 
@@ -581,7 +597,7 @@ def test_the_doctor_ends_while_redis_and_the_portal_hang(site: Site, valkey: Val
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         valkey.pause()
-        # Site.run fails if this takes longer than a minute. The doctor's own limit is only for a busy machine.
+        # Site.run fails if this takes longer than a minute. A busy machine needs more than 20 seconds.
         done = site.run("sso_doctor", "--json", "--timeout=45", SSO_PORTAL_INTERNAL_URL=url)
         valkey.resume()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db import connections
 
 from .findings import Finding, failure, skipped, unexpected
+
+Probe: TypeAlias = Callable[..., Iterable[Finding]]
 
 #: Seconds for one probe.
 PROBE_TIMEOUT: Final = 6.0
@@ -24,15 +26,13 @@ class Bounded:
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
 
-    def __call__(self, check: str, probe: Callable[..., Iterable[Finding]], *arguments: Any) -> list[Finding]:
+    def __call__(self, check: str, probe: Probe, *arguments: Any) -> list[Finding]:
         """Return the findings of a probe, the last of them a failure if it raises or takes too long."""
         limit = min(PROBE_TIMEOUT, self._deadline - time.monotonic())
         if limit <= 0:
             return [skipped(check, "the time was up")]
         findings: list[Finding] = []
-        thread = threading.Thread(
-            target=collect, args=(findings, check, probe, arguments), name=check, daemon=True
-        )
+        thread = threading.Thread(target=collect, args=(findings, check, probe, *arguments), daemon=True)
         thread.start()
         thread.join(limit)
         if not thread.is_alive():
@@ -41,9 +41,7 @@ class Bounded:
         return [*findings, failure(check, f"No answer within {limit:.0f} s.", fix)]
 
 
-def collect(
-    findings: list[Finding], check: str, probe: Callable[..., Iterable[Finding]], arguments: tuple[Any, ...]
-) -> None:
+def collect(findings: list[Finding], check: str, probe: Probe, *arguments: Any) -> None:
     """Append the findings of a probe to a list as they come."""
     try:
         findings.extend(probe(*arguments))

@@ -75,11 +75,8 @@ def given_host(host: str) -> Finding:
     domain = conf.domain()
     if is_under(urlsplit(f"//{host}").hostname or "", domain):
         return ok(COOKIE_HOST, f"The SSO cookie for {domain} reaches {host}.")
-    return failure(
-        COOKIE_HOST,
-        f"The SSO cookie for {domain} never reaches {host}.",
-        f"Serve this site under a name that ends with .{domain}.",
-    )
+    fix = f"Serve this site under a name that ends with .{domain}."
+    return failure(COOKIE_HOST, f"The SSO cookie for {domain} never reaches {host}.", fix)
 
 
 def allowed_hosts() -> Finding:

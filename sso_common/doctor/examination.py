@@ -27,10 +27,7 @@ def examine(hosts: Sequence[str] = (), seconds: float = TIMEOUT) -> Iterator[Fin
     """
     bounded = Bounded(seconds)
     is_configured = not checks.check_dsn()
-    for name in checks.CHECKS:
-        if is_configured or name not in NEED_DSN:
-            yield from bounded(f"settings.{name}", configuration.system_check, name)
-    yield from bounded("settings.django", configuration.django_checks)
+    yield from examine_settings(bounded, is_configured)
     yield from bounded("database.migrations", configuration.migrations)
     if not is_configured:
         yield skipped("redis", "SSO_DSN is not valid")
@@ -41,6 +38,13 @@ def examine(hosts: Sequence[str] = (), seconds: float = TIMEOUT) -> Iterator[Fin
     yield from examine_redis(bounded, is_site)
     if is_site:
         yield from bounded("portal.reachable", portal.reachable)
+
+
+def examine_settings(bounded: Bounded, is_configured: bool) -> Iterator[Finding]:
+    for name in checks.CHECKS:
+        if is_configured or name not in NEED_DSN:
+            yield from bounded(f"settings.{name}", configuration.system_check, name)
+    yield from bounded("settings.django", configuration.django_checks)
 
 
 def examine_redis(bounded: Bounded, is_site: bool) -> Iterator[Finding]:

@@ -30,11 +30,7 @@ def reachable() -> Iterator[Finding]:
     try:
         status = feed.fetch_status()
     except (PortalUnavailable, Untrusted) as error:
-        problem = failed(error)
-        yield problem
-        for check in ("portal.clock", "portal.keys", "feed"):
-            if check != problem.check:
-                yield skipped(check, "the portal gave no answer that this site trusts")
+        yield from unanswered(error)
         return
     duration = 1000 * status.round_trip
     yield ok("portal.reachable", f"{conf.portal_internal_url()} answers within {duration:.0f} ms.")
@@ -42,6 +38,14 @@ def reachable() -> Iterator[Finding]:
     yield clock(status)
     yield keys(status)
     yield feed_position(status)
+
+
+def unanswered(error: PortalUnavailable | Untrusted) -> Iterator[Finding]:
+    problem = failed(error)
+    yield problem
+    for check in ("portal.clock", "portal.keys", "feed"):
+        if check != problem.check:
+            yield skipped(check, "the portal gave no answer that this site trusts")
 
 
 def failed(error: PortalUnavailable | Untrusted) -> Finding:
@@ -91,11 +95,10 @@ def clock(status: PortalStatus) -> Finding:
     message = f"The portal's clock differs from this machine's by {status.skew:+.1f} s."
     # The answer may have taken any part of the round trip.
     certain = abs(status.skew) - status.round_trip / 2
-    if certain > SKEW_FAILURE:
-        return failure("portal.clock", message, SYNCHRONIZE_CLOCKS)
-    if certain > SKEW_WARNING:
-        return warning("portal.clock", message, SYNCHRONIZE_CLOCKS)
-    return ok("portal.clock", message)
+    if certain <= SKEW_WARNING:
+        return ok("portal.clock", message)
+    report = failure if certain > SKEW_FAILURE else warning
+    return report("portal.clock", message, SYNCHRONIZE_CLOCKS)
 
 
 def keys(status: PortalStatus) -> Finding:

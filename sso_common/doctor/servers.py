@@ -91,19 +91,17 @@ def never_saves(info: Info) -> bool:
 
 
 def eviction(info: Info, at: str) -> Finding:
-    check, policy = "redis.eviction", info.get("maxmemory_policy", "?")
+    policy = info.get("maxmemory_policy", "?")
     if policy != "noeviction":
-        return failure(
-            check,
-            f"Redis{at} has maxmemory-policy {policy}: when its memory is full, it signs users out.",
-            "Write in redis.conf: maxmemory-policy noeviction",
-        )
+        message = f"Redis{at} has maxmemory-policy {policy}: when its memory is full, it signs users out."
+        return failure("redis.eviction", message, "Write in redis.conf: maxmemory-policy noeviction")
+    return memory(info, at)
+
+
+def memory(info: Info, at: str) -> Finding:
     limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
-    if limit and used > ALMOST_FULL * limit:
-        report = failure if used >= limit else warning
-        return report(
-            check,
-            f"Redis{at} uses {used / limit:.0%} of its memory. When it is full, users cannot sign in.",
-            "Raise maxmemory in redis.conf.",
-        )
-    return ok(check, f"Redis{at} evicts nothing (noeviction).")
+    if not limit or used <= ALMOST_FULL * limit:
+        return ok("redis.eviction", f"Redis{at} evicts nothing (noeviction).")
+    report = failure if used >= limit else warning
+    message = f"Redis{at} uses {used / limit:.0%} of its memory. When it is full, users cannot sign in."
+    return report("redis.eviction", message, "Raise maxmemory in redis.conf.")

@@ -20,7 +20,7 @@ from . import conf, flows, idle, store
 from .admission import require_admission
 from .adoption import LOCAL_SINCE, OVERRIDDEN_SID, adoptable
 from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
-from .fields import Stored, decode_fields, encode_fields
+from .fields import Fields, Stored, decode_fields, encode_fields
 from .flows import Commands, Flow, both
 from .identity import Identity, verify_identity
 from .tokens import SessionToken
@@ -187,40 +187,42 @@ class ResolvingSession(SessionBase):
         self._session_key = token.sid
         if hasattr(self, "_session_cache"):
             return  # cleared before the first read: a save replaces everything
-        if anonymous_key is not None and SESSION_KEY in anonymous:
-            # An older local login. Its data belongs to another user.
-            yield from store.delete_anonymous(anonymous_key)
-        elif anonymous_key is not None and stored.anonymous:
-            yield from self._open_and_adopt(stored.fields, anonymous_key, anonymous)
-            return
-        self.is_cookie_stale = anonymous_key is not None
-        self._set_data(stored.fields)
+        if anonymous_key is not None and stored.anonymous:
+            yield from self._open_and_adopt(token.sid, anonymous_key, stored.fields)
+        else:
+            self.is_cookie_stale = anonymous_key is not None
+            self._set_data(stored.fields)
 
-    def _open(self, anonymous: dict[bytes, bytes]) -> None:
+    def _open(self, anonymous: Fields) -> None:
         self._set_data(anonymous)
         if not anonymous:
             # The key was not issued by this site, or it has expired. Using it would be session
             # fixation (Django ticket 19324).
             self._session_key = None
 
-    def _set_data(self, fields: dict[bytes, bytes]) -> None:
+    def _set_data(self, fields: Fields) -> None:
         data = decode_fields(fields, self.serializer())
         self._stored = Stored(fields, data)
         self._session_cache = dict(data)
 
-    def _open_and_adopt(
-        self, fields: dict[bytes, bytes], session_key: str, anonymous: dict[str, Any]
-    ) -> Flow[None]:
-        data = decode_fields(fields, self.serializer())
-        chosen = yield functools.partial(conf.adopt_session(), adoptable(anonymous), dict(data))
-        encoded = encode_fields(chosen, self.serializer())
-        sid = self._session_key or ""
-        self.is_cookie_stale = yield from store.adopt_anonymous(sid, session_key, encoded)
-        if self.is_cookie_stale:
-            self._stored = Stored({store.MARKER: b"", **encoded, **fields}, data)
+    def _open_and_adopt(self, sid: str, anonymous_key: str, fields: Fields) -> Flow[None]:
+        claimed = yield from store.claim_anonymous(sid, anonymous_key)
+        adoption = store.Adoption.MOVED_BEFORE
+        if claimed:
+            anonymous, data = (decode_fields(each, self.serializer()) for each in (claimed, fields))
+            chosen: dict[str, Any] = {}
+            if SESSION_KEY not in anonymous:  # an older local login: its data belongs to another user
+                chosen = yield functools.partial(conf.adopt_session(), adoptable(anonymous), dict(data))
+            encoded = encode_fields(chosen, self.serializer())
+            adoption = yield from store.adopt_anonymous(sid, anonymous_key, encoded)
+        # None: another signed-in session is adopting it.
+        self.is_cookie_stale = claimed is not None and adoption is not store.Adoption.ENDED
+        if adoption is store.Adoption.MOVED:
+            self._stored = Stored({**encoded, **fields}, data)
             self._session_cache = {**chosen, **data}
         else:
-            self._set_data(fields)
+            # Another request may have changed what this one has read.
+            self._set_data((yield from store.read_session(sid)).fields)
 
     # --- signing out --------------------------------------------------------------------------
 

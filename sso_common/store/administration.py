@@ -12,14 +12,16 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
-from .cluster import ClusterClient
+from sso_common import conf
+
 from .connection import answering, client
+from .topology import ClusterClient, shared_client
 
 
-def cluster_client() -> Any:
+def cluster_client() -> ClusterClient | None:
     """The cluster's client, or None for a single server."""
-    connected: Any = client()
-    return connected if isinstance(connected, ClusterClient) else None
+    dsn = conf.dsn()
+    return shared_client(dsn.redis_login_url) if dsn.is_cluster else None
 
 
 def is_cluster() -> bool:
@@ -33,7 +35,7 @@ def everywhere(*command: str) -> None:
     with answering():
         if cluster := cluster_client():
             cluster.refresh()  # a node may have joined since this process started
-            cluster.execute_command(*command, target_nodes=cluster.get_nodes())
+            cluster.execute_command(*command, target_nodes=list(cluster.nodes_manager.nodes_cache.values()))
         else:
             client().execute_command(*command)  # type: ignore[no-untyped-call]
 
@@ -47,11 +49,11 @@ def anywhere(*command: str | int) -> Any:
     return next(iter(answer.values())) if isinstance(answer, dict) else answer
 
 
-def info(section: str) -> Mapping[str, Mapping[str, Any]]:
+def info(section: str, nodes: str = RedisCluster.PRIMARIES) -> Mapping[str, Mapping[str, Any]]:
     """{node: its INFO} of each primary; a single server has the name ""."""
     with answering():
         if cluster := cluster_client():
-            answer: Mapping[str, Any] = cluster.info(section, target_nodes=RedisCluster.PRIMARIES)
+            answer: Mapping[str, Any] = cluster.info(section, target_nodes=nodes)
             # A single node's answer is not wrapped in a mapping.
             return answer if all(isinstance(each, dict) for each in answer.values()) else {"": answer}
         return {"": client().info(section)}
@@ -62,10 +64,7 @@ def run_ids() -> str:
     with answering():
         if cluster := cluster_client():
             cluster.refresh()  # drops nodes that are gone
-            servers = list(cluster.info("server", target_nodes=cluster.get_nodes()).values())
-        else:
-            servers = [client().info("server")]
-    runs = ",".join(sorted(str(each["run_id"]) for each in servers))
+    runs = ",".join(sorted(str(each["run_id"]) for each in info("server", RedisCluster.ALL_NODES).values()))
     # Of a fixed length, whatever the size of the cluster: it is stored in a column.
     return hashlib.sha256(runs.encode()).hexdigest()
 

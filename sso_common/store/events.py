@@ -16,9 +16,9 @@ from sso_common import conf
 from sso_common.dsn import Dsn
 from sso_common.flows import Command
 
-from . import cluster
 from .connection import answering
 from .names import events_key
+from .topology import connect
 
 #: Older events are dropped.
 EVENTS_KEPT: Final = 10_000
@@ -69,7 +69,7 @@ def patient_client(dsn: Dsn, timeout_ms: int) -> Iterator[redis.Redis]:
     timeout = timeout_ms / 1000 + conf.READ_TIMEOUT
     connection: Any
     if dsn.is_cluster:
-        connection = cluster.connect(dsn.redis_login_url, timeout)
+        connection = connect(dsn.redis_login_url, timeout)
     else:
         connection = redis.Redis.from_url(
             dsn.redis_login_url, socket_connect_timeout=conf.CONNECT_TIMEOUT, socket_timeout=timeout

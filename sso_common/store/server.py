@@ -1,67 +1,90 @@
-"""One Redis server, asked directly; beside ``cluster``, which asks several.
+"""A single Redis server: sends commands over connections that stay open.
 
-In: commands. Out: their answers, in one round trip. Called by ``store``.
+``connection`` uses one for the whole store, ``cluster`` one for each node.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Generator
 from typing import Any, Final
 
 from redis import ConnectionPool
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004  redis-py's own, which is no OSError
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004  likewise
+)
 
 from sso_common.flows import Commands
 
 try:
     import hiredis
 except ImportError:  # a platform that it has no wheel for; all of this works without it
-    _pack_command: Any = None
+    pack_command: Any = None
 else:
-    _pack_command = hiredis.pack_command
+    pack_command = hiredis.pack_command
 
-_ONCE_MORE: Final = Retry(NoBackoff(), 1)
+#: Sends commands, pauses once, and returns the answers.
+Exchange = Generator[None, None, list[Any]]
 
 
 class Server:
-    """Keeps connections at hand, outside of the client's pool.
+    """Keeps its open connections itself, outside of the client's pool.
 
-    The pool looks at a connection each time it hands it out or takes it back, and that takes as long
-    as Redis takes to answer (benchmarks/README.md). Here a connection comes back only when its answers
-    were read to the last, so there is nothing to look for; one that has been closed meanwhile is noticed
-    at its next use, which is then tried once more on a new one.
+    The pool checks a connection each time it hands it out or takes it back, and that takes as long as
+    Redis takes to answer (benchmarks/README.md). A connection is kept here only after all of its
+    answers were read, so there is nothing to check. If the server has closed it in the meantime, the
+    next exchange fails and is repeated on a new connection.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    #: Failures after which the commands are sent once more.
+    REPEATED: Final = (ConnectionError, TimeoutError)
+
+    def __init__(self, pool: ConnectionPool, repeated: tuple[type[Exception], ...] = REPEATED) -> None:
         self._pool = pool
+        self._repeated = repeated
         self._ready: deque[Any] = deque()
-        # A pool with a limit needs some for its other users.
+        # Leave connections to the other users of a pool that is limited.
         self._kept = pool.max_connections // 2
 
     def ask(self, commands: Commands) -> list[Any]:
-        """The answers to commands; a refusal is an answer, too.
+        """Send commands in one write and return their answers; a refusal is an answer, too.
 
-        Every command must be one that may run twice: whether a connection broke before the server was
-        asked or before it answered cannot be told. Raises ``redis.RedisError``.
+        The commands may run twice: when a connection breaks, nobody knows whether the server has run
+        them. Raises ``redis.RedisError``.
         """
+        return finish(self.exchange(commands))
+
+    def exchange(self, commands: Commands) -> Exchange:
+        """Do what ``ask`` does, with a pause between sending and reading."""
+        connection: Any
         try:
             connection = self._ready.pop()
         except IndexError:
             connection = self._pool.get_connection()
+        retries = 1
         try:
-            # redis-py's own packer takes six times as long over commands as small as these.
+            # redis-py's own packer takes six times as long for commands as small as these.
             packed = b"".join(
-                map(_pack_command, commands) if _pack_command else connection.pack_commands(commands)
+                map(pack_command, commands) if pack_command else connection.pack_commands(commands)
             )
-            answers: list[Any] = _ONCE_MORE.call_with_retry(
-                lambda: _exchange(connection, packed, len(commands)), lambda error: connection.disconnect()
-            )
+            while True:
+                try:
+                    connection.send_packed_command([packed])
+                    yield
+                    answers = [read(connection) for _ in commands]
+                    break
+                except self._repeated:
+                    connection.disconnect()
+                    if not retries:
+                        raise
+                    retries -= 1
         except BaseException:
-            # A worker's time limit, for example: whoever used the connection next would read what is left
-            # of these answers, which is another visitor's session.
+            # Also when a worker's time limit interrupts it, or another node has failed and nobody reads
+            # these answers: the next user of the connection would read another visitor's session.
             self._drop(connection)
             raise
         if len(self._ready) < self._kept:
@@ -71,13 +94,13 @@ class Server:
         return answers
 
     def ping(self) -> None:
-        """Return when the server answers, to this user. Raises ``redis.RedisError``."""
+        """Return when the server answers this Redis user. Raises ``redis.RedisError``."""
         (answer,) = self.ask([("PING",)])
         if isinstance(answer, ResponseError):
             raise answer
 
     def forget(self) -> None:
-        """Close all connections that are not in use, those of the pool included."""
+        """Close all connections that are not in use, including those of the pool."""
         with contextlib.suppress(IndexError):
             while True:
                 self._drop(self._ready.pop())
@@ -89,13 +112,19 @@ class Server:
         self._pool.release(connection)
 
 
-def _exchange(connection: Any, packed: bytes, expected: int) -> list[Any]:
-    connection.send_packed_command([packed])
-    answers: list[Any] = []
-    # All answers are read before any refusal counts, so that the connection can be used again.
-    while len(answers) < expected:
-        try:
-            answers.append(connection.read_response())
-        except ResponseError as refusal:
-            answers.append(refusal)
-    return answers
+def finish(exchange: Exchange) -> list[Any]:
+    """Complete an exchange and return the answers."""
+    try:
+        while True:
+            next(exchange)
+    except StopIteration as done:
+        answers: list[Any] = done.value
+        return answers
+
+
+def read(connection: Any) -> Any:
+    """Read one answer. A refusal is returned, not raised, because the answers after it are read, too."""
+    try:
+        return connection.read_response()
+    except ResponseError as refusal:
+        return refusal

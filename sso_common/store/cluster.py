@@ -1,9 +1,9 @@
 """A Redis Cluster: sends commands to the nodes that hold their keys, in one round trip to each node.
 
-redis-py's own client (``topology``) knows the nodes and the slots, and serves the cache and operators'
-commands. Its pipeline is not used for sessions: after a time-out it sends the commands again one by one,
-and it cannot refuse the next request to the same node. It also checks each connection before it uses
-it, which is one more round trip.
+redis-py's own client keeps the topology (``topology``). Its pipeline cannot send these commands, because
+it would break three promises. A cluster that hangs would delay a request by 2.5 s; at most 1.5 s is
+promised. After a time-out, every further request to the node would wait as well, where it must be refused
+at once. And its pools check each connection before use, which takes as long as another round trip.
 """
 
 from __future__ import annotations
@@ -13,31 +13,23 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import redis
 from redis.client import Pipeline
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    ConnectionError,  # noqa: A004  redis-py's own, which is no OSError
-    MovedError,
-    RedisError,
-    ResponseError,
-    TimeoutError,  # noqa: A004  likewise
-    TryAgainError,
-)
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from sso_common.flows import Command, Commands
 
 from .server import Server, finish
 from .topology import REFRESH_TIMEOUT, ClusterClient, as_connection_error
 
-#: Redirections in a row. More would be two nodes that refer to each other.
+#: Redirections in a row. More than this means that two nodes refer to each other.
 HOPS: Final = 3
-#: Seconds until a slot is tried again whose keys are on two nodes.
+#: Seconds to wait while the keys of a command are on two nodes.
 TRY_AGAIN: Final = 0.02
 
 
 class Cluster:
-    """Is used like a single ``Server``."""
+    """The nodes of a cluster, used like one ``Server``."""
 
     def __init__(self, client: ClusterClient) -> None:
         self._client = client
@@ -52,17 +44,17 @@ class Cluster:
         names = self._holders(commands)
         try:
             return self._ask(names, commands)
-        except (RedisError, OSError) as error:
-            # Worth a second attempt only where another node has taken over.
+        except (redis.RedisError, OSError) as error:
+            # Try again only if another node has taken over.
             if not self._client.refresh_within(REFRESH_TIMEOUT) or self._holders(commands) == names:
                 raise as_connection_error(error) from error
         try:
             return self._ask(self._holders(commands), commands)
-        except (RedisError, OSError) as error:
+        except (redis.RedisError, OSError) as error:
             raise as_connection_error(error) from error
 
     def ping(self) -> None:
-        """Return when some node answers this Redis user. Raises ``redis.RedisError``."""
+        """Return when a node answers this Redis user. Raises ``redis.RedisError``."""
         self._client.ping()
 
     def forget(self) -> None:
@@ -82,19 +74,19 @@ class Cluster:
         return [self._follow(name, command, next(answers[name])) for name, command in pairs]
 
     def _exchange(self, batches: Mapping[str, Commands]) -> dict[str, Iterator[Any]]:
-        """Send to every node, then read from every node."""
+        """Send to all nodes before reading from the first one. Return the answers by node."""
         outages = self._client.outages
         for name in batches:
             outages[name].check()
         exchanges = {name: self._server(name).exchange(commands) for name, commands in batches.items()}
         answers = {}
         try:
-            for name, exchange in exchanges.items():  # noqa: B007  see below
+            for name, exchange in exchanges.items():  # noqa: B007  used after a time-out
                 next(exchange)
             for name, exchange in exchanges.items():
                 answers[name] = iter(finish(exchange))
                 outages[name].end()
-        except TimeoutError:
+        except redis.TimeoutError:
             outages[name].begin()
             raise
         finally:
@@ -102,19 +94,12 @@ class Cluster:
                 exchange.close()
         return answers
 
-    def _server(self, name: str) -> Server:
-        if not name:
-            raise ConnectionError("No node holds this slot.")
-        if name not in self._servers:
-            self._servers.setdefault(name, Server(self._client.pool(name), (ConnectionError,)))
-        return self._servers[name]
-
     def _follow(self, name: str, command: Command, answer: Any) -> Any:
-        """Go where a node refers us: the slot has moved, or is being moved."""
+        """Return the answer of the node to which ``name`` refers: the slot has moved, or is being moved."""
         for _ in range(HOPS):
             if isinstance(answer, ClusterDownError):
                 self._client.refresh_within(0)
-            if not isinstance(answer, (AskError, TryAgainError)):  # MOVED is an AskError to redis-py
+            if not isinstance(answer, (AskError, TryAgainError)):  # a MovedError is an AskError, too
                 break
             ahead: list[Command] = []
             if isinstance(answer, TryAgainError):
@@ -127,6 +112,14 @@ class Cluster:
                 name = f"{answer.host or name.rpartition(':')[0]}:{answer.port}"
             *_, answer = self._exchange({name: [*ahead, command]})[name]
         return answer
+
+    def _server(self, name: str) -> Server:
+        if not name:
+            raise redis.ConnectionError("No node holds this slot.")
+        if name not in self._servers:
+            # Without a retry after a time-out: a replica may have taken over by then.
+            self._servers.setdefault(name, Server(self._client.pool(name), repeats=redis.ConnectionError))
+        return self._servers[name]
 
 
 class Batch(Pipeline):
@@ -142,12 +135,12 @@ class Batch(Pipeline):
         stack = list(self.command_stack)
         self.reset()
         answers = self._cluster.ask([args for args, _ in stack]) if stack else []
-        refusals = [answer for answer in answers if isinstance(answer, ResponseError)]
+        refusals = [answer for answer in answers if isinstance(answer, redis.ResponseError)]
         if refusals and raise_on_error:
             raise refusals[0]
         return [
             answer
-            if isinstance(answer, ResponseError) or args[0] not in self.response_callbacks
+            if isinstance(answer, redis.ResponseError) or args[0] not in self.response_callbacks
             else self.response_callbacks[args[0]](answer, **options)
             for (args, options), answer in zip(stack, answers, strict=True)
         ]

@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from redis import ConnectionPool
-from redis.exceptions import (
-    ConnectionError,  # noqa: A004  redis-py's own, which is no OSError
-    RedisError,
-    ResponseError,
-    TimeoutError,  # noqa: A004  likewise
-)
+import redis
 
 from sso_common.flows import Commands
 
 try:
     import hiredis
 except ImportError:  # a platform that it has no wheel for; all of this works without it
-    pack_command: Any = None
+    pack_command: Callable[..., bytes] | None = None
 else:
     pack_command = hiredis.pack_command
 
-#: Sends commands, pauses once, and returns the answers.
+#: Failures after which a single server is tried once more.
+FAILURES: Final = (redis.ConnectionError, redis.TimeoutError)
+#: Sends commands, pauses, and returns the answers.
 Exchange = Generator[None, None, list[Any]]
 
 
@@ -40,12 +36,11 @@ class Server:
     next exchange fails and is repeated on a new connection.
     """
 
-    #: Failures after which the commands are sent once more.
-    REPEATED: Final = (ConnectionError, TimeoutError)
-
-    def __init__(self, pool: ConnectionPool, repeated: tuple[type[Exception], ...] = REPEATED) -> None:
+    def __init__(
+        self, pool: redis.ConnectionPool, repeats: type[Exception] | tuple[type[Exception], ...] = FAILURES
+    ) -> None:
         self._pool = pool
-        self._repeated = repeated
+        self._repeats = repeats
         self._ready: deque[Any] = deque()
         # Leave connections to the other users of a pool that is limited.
         self._kept = pool.max_connections // 2
@@ -53,18 +48,14 @@ class Server:
     def ask(self, commands: Commands) -> list[Any]:
         """Send commands in one write and return their answers; a refusal is an answer, too.
 
-        The commands may run twice: when a connection breaks, nobody knows whether the server has run
+        The commands may run twice: a connection that breaks does not tell whether the server has run
         them. Raises ``redis.RedisError``.
         """
         return finish(self.exchange(commands))
 
     def exchange(self, commands: Commands) -> Exchange:
         """Do what ``ask`` does, with a pause between sending and reading."""
-        connection: Any
-        try:
-            connection = self._ready.pop()
-        except IndexError:
-            connection = self._pool.get_connection()
+        connection = self._take()
         retries = 1
         try:
             # redis-py's own packer takes six times as long for commands as small as these.
@@ -75,28 +66,25 @@ class Server:
                 try:
                     connection.send_packed_command([packed])
                     yield
-                    answers = [read(connection) for _ in commands]
+                    answers = read(connection, len(commands))
                     break
-                except self._repeated:
+                except self._repeats:
                     connection.disconnect()
                     if not retries:
                         raise
                     retries -= 1
         except BaseException:
-            # Also when a worker's time limit interrupts it, or another node has failed and nobody reads
-            # these answers: the next user of the connection would read another visitor's session.
+            # A worker's time limit may interrupt this, or another node fail before the answers are read.
+            # The next user of the connection would read them, and get another visitor's session.
             self._drop(connection)
             raise
-        if len(self._ready) < self._kept:
-            self._ready.append(connection)
-        else:
-            self._pool.release(connection)
+        self._keep(connection)
         return answers
 
     def ping(self) -> None:
         """Return when the server answers this Redis user. Raises ``redis.RedisError``."""
         (answer,) = self.ask([("PING",)])
-        if isinstance(answer, ResponseError):
+        if isinstance(answer, redis.ResponseError):
             raise answer
 
     def forget(self) -> None:
@@ -104,8 +92,20 @@ class Server:
         with contextlib.suppress(IndexError):
             while True:
                 self._drop(self._ready.pop())
-        with contextlib.suppress(OSError, RedisError):
+        with contextlib.suppress(OSError, redis.RedisError):
             self._pool.disconnect(inuse_connections=False)
+
+    def _take(self) -> Any:
+        try:
+            return self._ready.pop()
+        except IndexError:
+            return self._pool.get_connection()
+
+    def _keep(self, connection: Any) -> None:
+        if len(self._ready) < self._kept:
+            self._ready.append(connection)
+        else:
+            self._pool.release(connection)
 
     def _drop(self, connection: Any) -> None:
         connection.disconnect()
@@ -122,9 +122,12 @@ def finish(exchange: Exchange) -> list[Any]:
         return answers
 
 
-def read(connection: Any) -> Any:
-    """Read one answer. A refusal is returned, not raised, because the answers after it are read, too."""
-    try:
-        return connection.read_response()
-    except ResponseError as refusal:
-        return refusal
+def read(connection: Any, expected: int) -> list[Any]:
+    """Read all answers. A refusal is returned, not raised: the answers after it must be read, too."""
+    answers: list[Any] = []
+    while len(answers) < expected:
+        try:
+            answers.append(connection.read_response())
+        except redis.ResponseError as refusal:
+            answers.append(refusal)
+    return answers

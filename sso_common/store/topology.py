@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -87,7 +87,8 @@ class ClusterClient(RedisCluster):
     def pool(self, name: str) -> redis.ConnectionPool:
         """Return the connection pool of a node, which may be one that the topology does not have yet."""
         host, _, port = name.rpartition(":")
-        node = self.get_node(node_name=name) or ClusterNode(host, int(port))  # type: ignore[no-untyped-call]
+        known = self.nodes_manager.nodes_cache.get(name)
+        node = known or ClusterNode(host, int(port))  # type: ignore[no-untyped-call]
         return self.get_redis_connection(node).connection_pool
 
     def refresh_within(self, seconds: float) -> bool:
@@ -131,9 +132,9 @@ def connect(url: str, timeout: float) -> ClusterClient:
     credentials, at, hosts = parts.netloc.rpartition("@")
     first, *_ = addresses = hosts.split(",")
     try:
-        client = ClusterClient.from_url(
-            urlunsplit(parts._replace(netloc=f"{credentials}{at}{first}")),
-            startup_nodes=[ClusterNode(*split_host(address)) for address in addresses],  # type: ignore[no-untyped-call]
+        return ClusterClient(
+            [ClusterNode(*split_host(address)) for address in addresses],  # type: ignore[no-untyped-call]
+            url=urlunsplit(parts._replace(netloc=f"{credentials}{at}{first}")),
             socket_connect_timeout=conf.CONNECT_TIMEOUT,
             socket_timeout=timeout,
             retry=Retry(NoBackoff(), 1),
@@ -142,7 +143,6 @@ def connect(url: str, timeout: float) -> ClusterClient:
         )
     except (RedisClusterException, OSError) as error:
         raise as_connection_error(error) from error
-    return cast(ClusterClient, client)
 
 
 def split_host(text: str) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlencode
 
 from django.conf import global_settings, settings
@@ -12,6 +13,9 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from . import conf
+
+#: The parameter that asks the admin for its own login form.
+LOCAL: Final = "local"
 
 
 def safe_next(request: HttpRequest, default: str | None = None) -> str:
@@ -29,6 +33,12 @@ def safe_next(request: HttpRequest, default: str | None = None) -> str:
     if settings.LOGIN_REDIRECT_URL == global_settings.LOGIN_REDIRECT_URL:
         return "/"  # Django's default names a page that a site need not have
     return resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+def is_emergency_login(request: HttpRequest | None) -> bool:
+    """Whether a request goes to Django's own login form, ``/admin/login/?local``."""
+    match = getattr(request, "resolver_match", None)
+    return match is not None and match.view_name == "admin:login" and LOCAL in request.GET  # type: ignore[union-attr]
 
 
 def login_path(next_address: str) -> str:

@@ -23,9 +23,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
 from . import responses
-from .addresses import login_path, safe_next
-
-LOCAL = "local"
+from .addresses import LOCAL, login_path, safe_next
 
 
 class SSOAdminConfig(AdminConfig):

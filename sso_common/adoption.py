@@ -7,10 +7,16 @@ from typing import Any, Final
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 
+#: Of a local login: the ``sid`` of the older session that it prevails over, when it began (seconds since
+#: the epoch), and whether it is one for emergencies.
+OVERRIDDEN_SID: Final = "_sso_overridden_sid"
+LOCAL_SINCE: Final = "_sso_local_since"
+EMERGENCY: Final = "_sso_emergency"
+
 #: Never adopted. An attacker who planted an anonymous session must not be able to choose a local login,
 #: the CSRF secret, or the expiry of the session that adopts it.
 NEVER_ADOPTED: Final = frozenset(
-    {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, "_csrftoken", "_session_expiry"}
+    {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, OVERRIDDEN_SID, "_csrftoken", "_session_expiry"}
 )
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import load_backend
+from django.contrib.auth import get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 
-from . import users
+from . import conf, users
+from .addresses import is_emergency_login
 from .identity import Identity
+from .models import Account
 
 
 class SSOBackend(ModelBackend):
@@ -35,11 +38,27 @@ class SSOBackend(ModelBackend):
         """
         return users.resolve_user(identity)
 
-    def authenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
-        """Refuse all credentials: users sign in at the portal."""
+    def authenticate(
+        self, request: Any, username: str | None = None, password: str | None = None, **credentials: Any
+    ) -> None:
+        """Accept no credentials: users sign in at the portal.
 
-    async def aauthenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
-        """Refuse all credentials, as ``authenticate`` does."""
+        Raises ``PermissionDenied`` for a user who is linked to a subject, so that no other backend
+        accepts a password of this site, unless ``SSO_LOCAL_LOGIN`` is set, or in an emergency.
+        """
+        model: Any = get_user_model()
+        name = credentials.get(model.USERNAME_FIELD) if username is None else username
+        if name is None or conf.local_login() or is_emergency_login(request):
+            return
+        user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
+        if user is not None and Account._default_manager.filter(user=user).exists():
+            raise PermissionDenied
+
+    async def aauthenticate(
+        self, request: Any, username: str | None = None, password: str | None = None, **credentials: Any
+    ) -> None:
+        """``authenticate`` for async code."""
+        await sync_to_async(self.authenticate)(request, username, password, **credentials)
 
 
 def sso_backend() -> tuple[str, SSOBackend]:

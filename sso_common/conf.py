@@ -39,6 +39,7 @@ SETTINGS: Final[dict[str, tuple[Any, tuple[type, ...]]]] = {
     "SSO_USER_MAPPER": ("sso_common.users.UserMapper", (str,)),
     "SSO_ADOPT_SESSION": ("sso_common.adoption.adopt", (str,)),
     "SSO_HARD_DELETE": (False, (bool,)),
+    "SSO_LOCAL_LOGIN": (False, (bool,)),
     "SSO_TOUCH_INTERVAL": (60, (int,)),
     "SSO_FEED_PAGE": (500, (int,)),
     "SSO_POLL_INTERVAL": (5, (int,)),
@@ -185,6 +186,11 @@ def adopt_session() -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]
 def hard_delete() -> bool:
     """Whether a deletion at the portal deletes the local row. By default it is blanked and kept."""
     return bool(setting("SSO_HARD_DELETE"))
+
+
+def local_login() -> bool:
+    """Whether users who are linked to a subject can also log in with a password of this site."""
+    return bool(setting("SSO_LOCAL_LOGIN"))
 
 
 def touch_interval() -> int:

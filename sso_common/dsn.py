@@ -112,7 +112,6 @@ def parse_dsn(text: str) -> Dsn:
 
 
 def parse_query(text: str) -> Mapping[str, list[str]]:
-    """The part after the question mark, by name."""
     try:
         query = parse_qs(text, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError:
@@ -130,7 +129,6 @@ def join_host(hostname: str, port: int | None) -> str:
 
 
 def single(query: Mapping[str, list[str]], name: str, default: str | None = None) -> str:
-    """The only value of a parameter."""
     values = query.get(name, [] if default is None else [default])
     if len(values) != 1 or not values[0]:
         raise InvalidDsn(f"SSO_DSN needs exactly one {name}=.")
@@ -138,7 +136,6 @@ def single(query: Mapping[str, list[str]], name: str, default: str | None = None
 
 
 def parse_secrets(text: str) -> tuple[bytes, ...]:
-    """The site's secrets, newest first."""
     secrets = tuple(decode(part) for part in text.split(","))
     if any(len(secret) != KEY_BYTES for secret in secrets):
         raise InvalidDsn("SSO_DSN has a site secret of the wrong length; it was probably cut.")
@@ -155,7 +152,6 @@ def decode(text: str) -> bytes:
 
 
 def parse_domain(text: str) -> str:
-    """The parent domain."""
     if len(text) > 253 or DOMAIN.fullmatch(text) is None:
         raise InvalidDsn("SSO_DSN: domain= is not a host name in lower case.")
     return text
@@ -183,7 +179,6 @@ def is_host(text: str) -> bool:
 
 
 def parse_public_keys(texts: list[str]) -> tuple[tuple[str, bytes], ...]:
-    """The portal's public keys, newest first."""
     if not texts:
         raise InvalidDsn("SSO_DSN needs at least one key=.")
     return tuple(parse_public_key(text) for text in texts)
@@ -199,7 +194,6 @@ def parse_public_key(text: str) -> tuple[str, bytes]:
 
 
 def parse_namespace(text: str) -> str:
-    """The first part of every key in Redis."""
     if NAMESPACE.fullmatch(text) is None:
         raise InvalidDsn("SSO_DSN: ns= may contain lower-case letters, digits and hyphens only.")
     return text

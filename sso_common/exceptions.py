@@ -65,6 +65,12 @@ class NotAdmitted(Absent):
     reason = "not-admitted"
 
 
+class LocalLoginRefused(Absent):
+    """The user is linked to a subject, and signs in at the portal."""
+
+    reason = "local-login"
+
+
 class Untrusted(SSOError):
     """The portal did not issue what was presented."""
 

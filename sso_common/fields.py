@@ -16,6 +16,9 @@ security_logger = logging.getLogger("django.security.sso")
 
 Fields = dict[bytes, bytes]
 
+#: Fields that start with it are not session keys: see ``store.names``.
+NUL = b"\x00"
+
 
 class Serializer(Protocol):
     """Django's ``SESSION_SERIALIZER``; the system checks insist on JSON."""
@@ -61,7 +64,9 @@ def unchanged_fields(data: Mapping[str, Any], serializer: Serializer, stored: St
 def decode_fields(fields: Mapping[bytes, bytes], serializer: Serializer) -> dict[str, Any]:
     """Decode stored fields. Damaged data is an empty session and a line in the security log, as in
     Django."""
-    data = {name: value for name, value in fields.items() if name != MARKER}
+    data = {name: value for name, value in fields.items() if not name.startswith(NUL)}
+    if not data:
+        return {}
     try:
         # One JSON list is decoded several times faster than its items one by one.
         values = serializer.loads(b"[%s]" % b",".join(data.values()))
@@ -83,7 +88,8 @@ def find_changes(encoded: Fields, stored: Stored | None) -> Changes:
     put = {name: value for name, value in encoded.items() if stored.fields.get(name) != value}
     if MARKER not in stored.fields:
         put[MARKER] = b""
-    return Changes(put=put, drop=stored.fields.keys() - encoded.keys() - {MARKER})
+    drop = [name for name in stored.fields if name not in encoded and not name.startswith(NUL)]
+    return Changes(put=put, drop=drop)
 
 
 def encode_name(name: Any) -> bytes:
@@ -96,7 +102,7 @@ def encode_name(name: Any) -> bytes:
     elif not isinstance(name, str | int | float):
         raise TypeError(f"A session key must be text, not {type(name).__name__}.")
     encoded = str(name).encode("utf-8", "surrogatepass")
-    if encoded.startswith(b"\x00"):
+    if encoded.startswith(NUL):
         raise ValueError("A session key cannot start with NUL.")
     return encoded
 

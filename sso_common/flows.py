@@ -7,11 +7,13 @@ do next is decided once, in the flow. ``run`` and ``arun`` carry it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from asgiref.sync import sync_to_async
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 Command = tuple[Any, ...]
@@ -56,3 +58,29 @@ async def arun(flow: Flow[T], ask: Ask) -> T:
     except StopIteration as done:
         result: T = done.value
         return result
+
+
+class Runner(Protocol):
+    """An object that carries out flows."""
+
+    def run(self, flow: Flow[T]) -> T: ...
+    async def arun(self, flow: Flow[T]) -> T: ...
+
+
+R = TypeVar("R", bound=Runner)
+
+
+def both(
+    flow: Callable[Concatenate[R, P], Flow[T]],
+) -> tuple[Callable[Concatenate[R, P], T], Callable[Concatenate[R, P], Coroutine[Any, Any, T]]]:
+    """The sync and the async method that carry out a flow: ``save, asave = both(save_flow)``."""
+
+    @functools.wraps(flow)
+    def method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(flow(self, *args, **kwargs))
+
+    @functools.wraps(flow)
+    async def async_method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.arun(flow(self, *args, **kwargs))
+
+    return method, async_method

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from .identity import Identity
 from .sessions import SessionStore
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 else:
     SSORequest = HttpRequest
+
+
+def attach_identity(request: Any) -> None:
+    """Set ``request.sso``. It is evaluated once, so whatever changes the user sets it again."""
+    request.sso = SimpleLazyObject(lambda: request.session.identity)
 
 
 def sso_request(request: HttpRequest) -> SSORequest:

@@ -25,10 +25,11 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import backends, conf, cookies, refusals, responses
+from . import backends, conf, cookies, refusals, responses, users
+from .adoption import EMERGENCY, LOCAL_SINCE
 from .exceptions import SSOError, StoreUnavailable
 from .flows import Flow
-from .http import SSORequest, User, session_of, sso_request
+from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
 from .sessions import SessionStore
 
@@ -53,7 +54,9 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         token, refusal = cookies.take_token(request)
         store_class = cast(type[SessionStore], self.SessionStore)
-        request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session.on_first_visit = partial(cookies.rotate_csrf_secret, request)
+        request.session = session
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503, not 500, where the store cannot answer."""
@@ -158,7 +161,7 @@ def attach(request: SSORequest) -> None:
     """Add user and identity to a request. All of it is lazy."""
     request.user = SimpleLazyObject(partial(get_user, request))
     request.auser = partial(aget_user, request)
-    request.sso = cast(Identity, SimpleLazyObject(lambda: request.session.identity))
+    attach_identity(request)
     request.asso = partial(aget_identity, request)
 
 
@@ -187,18 +190,28 @@ def user_flow(request: SSORequest) -> Flow[User]:
     """Find the user of a request. See ``get_user``."""
     session = request.session
     yield from session.open_flow()
-    if session.has_local_login():
-        user: User = yield partial(auth.get_user, request)
-        if user.is_authenticated:
-            return user
-    identity = session.identity
-    if identity is None:
-        return AnonymousUser()
-    path, backend = backends.sso_backend()
     try:
+        if session.has_local_login():
+            user: User = yield partial(local_user, request)
+            if user.is_authenticated:
+                return user
+        identity = session.identity
+        if identity is None:
+            return AnonymousUser()
+        path, backend = backends.sso_backend()
         user = yield partial(backend.user_for, identity)
     except SSOError as refusal:
         session.refuse(refusal)
         return AnonymousUser()
     user.backend = path
+    return user
+
+
+def local_user(request: SSORequest) -> User:
+    """The user of a local login, as in stock Django. Raises what ``require_local_login`` raises."""
+    user = auth.get_user(request)
+    if user.is_authenticated:
+        session = request.session
+        is_emergency = bool(session.get(EMERGENCY))
+        users.require_local_login(user, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
     return user

@@ -1,268 +1,29 @@
 """The session engine: ``SESSION_ENGINE = "sso_common.sessions"``.
 
 The middleware makes a ``SessionStore`` for each request, from a session token (signed in), a session key
-(anonymous), or both. It implements Django's session contract over the shared store, and knows the verified
-``Identity``. It reads nothing until a view does.
+(anonymous), or both. It reads nothing until a view does.
 """
 
 from __future__ import annotations
 
-import functools
-import logging
-import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
-from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.utils.crypto import get_random_string
 
-from . import conf, flows, idle, store
-from .admission import require_admission
-from .adoption import adoptable
-from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
+from . import store
 from .fields import Stored, decode_fields, encode_fields, find_changes
-from .flows import Commands, Flow
-from .identity import Identity, verify_identity
-from .tokens import SessionToken
+from .flows import Flow, both
+from .resolving import ResolvingSession
 
 __all__ = ["CreateError", "SessionStore", "UpdateError"]
-
-logger = logging.getLogger("sso_common.session")
-security_logger = logging.getLogger("django.security.sso")
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 KEY_LENGTH: Final = 40
 
 
-def both(
-    flow: Callable[Concatenate[SessionStore, P], Flow[T]],
-) -> tuple[
-    Callable[Concatenate[SessionStore, P], T], Callable[Concatenate[SessionStore, P], Coroutine[Any, Any, T]]
-]:
-    """The sync and the async method that carry out a flow."""
-
-    @functools.wraps(flow)
-    def sync_method(self: SessionStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.run(flow(self, *args, **kwargs))
-
-    @functools.wraps(flow)
-    async def async_method(self: SessionStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.arun(flow(self, *args, **kwargs))
-
-    return sync_method, async_method
-
-
-class SessionStore(SessionBase):
-    """The session of one visitor at this site.
-
-    It has three states. *Unresolved*: a token was presented and has not been looked up yet. *Signed
-    in*: the token opened an identity record; ``session_key`` is the public ``sid``. *Anonymous*:
-    ``session_key`` is the secret in the site's own host-only cookie.
-    """
-
-    #: Set once the store could not answer in this request: the response becomes a 503.
-    unavailable: StoreUnavailable | None = None
-    #: Why no user is signed in.
-    refusal: SSOError | None = None
-    #: Whether the anonymous session was adopted or is gone, so that its cookie can be deleted.
-    is_cookie_stale = False
-
-    def __init__(
-        self,
-        session_key: str | None = None,
-        *,
-        token: SessionToken | None = None,
-        refusal: SSOError | None = None,
-    ) -> None:
-        super().__init__(session_key)
-        #: The sid in the browser's cookie, whether or not its token opened the session.
-        self.presented_sid = None if token is None else token.sid
-        self._unresolved = token
-        self._token: SessionToken | None = None
-        self._identity: Identity | None = None
-        #: What the token opened, even if the user has no access to this site.
-        self._verified: Identity | None = None
-        #: Milliseconds until this site's part of the session expires; negative where there is none.
-        self._ttl = 0
-        #: What is known to be stored; None where nothing is known, so that a save replaces everything.
-        self._stored: Stored | None = None
-        if refusal is not None:
-            self.refuse(refusal)
-
-    # --- carrying out flows -------------------------------------------------------------------
-
-    def run(self, flow: Flow[T]) -> T:
-        """Carry out a flow of this request. Raises ``StoreUnavailable``.
-
-        Once the store was unavailable, it stays so for the rest of the request. That bounds the
-        request's time, and shows even where a view swallows the exception.
-        """
-        try:
-            return flows.run(flow, self._ask)
-        except StoreUnavailable as error:
-            self.unavailable = self.unavailable or error
-            raise
-
-    async def arun(self, flow: Flow[T]) -> T:
-        """``run`` for async code."""
-        try:
-            return await flows.arun(flow, self._ask)
-        except StoreUnavailable as error:
-            self.unavailable = self.unavailable or error
-            raise
-
-    def _ask(self, commands: Commands) -> list[Any]:
-        if self.unavailable is not None:
-            raise self.unavailable
-        return store.ask(commands)
-
-    # --- who is signed in ---------------------------------------------------------------------
-
-    @property
-    def token(self) -> SessionToken | None:
-        """The session token that opened this session, or None."""
-        self.resolve()
-        return self._token
-
-    @property
-    def identity(self) -> Identity | None:
-        """The verified identity, or None. The first access is one round trip."""
-        self.accessed = True
-        self.resolve()
-        return self.known_identity
-
-    @property
-    def known_identity(self) -> Identity | None:
-        """The identity if it is known without a round trip, or None.
-
-        None as well once this site has refused the user (inactive, or all sessions ended).
-        """
-        return self._identity if self.refusal is None else None
-
-    def has_local_login(self) -> bool:
-        """Whether the loaded data contains a local login (``client.force_login``, a superuser in an
-        emergency). Reads nothing."""
-        return SESSION_KEY in getattr(self, "_session_cache", {})
-
-    def refuse(self, refusal: SSOError) -> None:
-        """Record why no user is signed in. Untrusted input is a security event."""
-        self.refusal = refusal
-        if isinstance(refusal, Untrusted):
-            security_logger.warning("Not signed in: %s", refusal, extra={"reason": refusal.reason})
-        else:
-            logger.info("Not signed in: %s", refusal, extra={"reason": refusal.reason})
-
-    def resolve_flow(self) -> Flow[None]:
-        """Find out who is signed in, once. Raises ``StoreUnavailable``."""
-        token = self._unresolved
-        if token is None:
-            return
-        stored = yield from store.read_session(token.sid, self._session_key)
-        if self._unresolved is None:
-            return  # another coroutine was quicker
-        self._unresolved = None
-        try:
-            identity = self._verify(token, stored)
-        except SSOError as refusal:
-            self.refuse(refusal)
-            if not hasattr(self, "_session_cache"):
-                self._open(stored.anonymous)
-            return
-        yield from self._open_signed_in(token, identity, stored)
-
-    resolve, aresolve = both(resolve_flow)
-
-    def _verify(self, token: SessionToken, stored: store.StoredSession) -> Identity:
-        if stored.record is None:
-            raise NoIdentity
-        dsn = conf.dsn()
-        self._verified = verify_identity(stored.record, token, dsn.public_keys, time.time())
-        require_admission(self._verified, dsn.site)
-        return self._verified
-
-    def _open_signed_in(
-        self, token: SessionToken, identity: Identity, stored: store.StoredSession
-    ) -> Flow[None]:
-        anonymous_key = self._session_key
-        self._token, self._identity, self._ttl = token, identity, stored.ttl
-        self._session_key = token.sid
-        if hasattr(self, "_session_cache"):
-            return  # cleared before the first read: a save replaces everything
-        self._set_data(stored.fields)
-        if anonymous_key is not None:
-            self.is_cookie_stale = not stored.anonymous or (
-                yield from self._adopt(identity.sid, anonymous_key, stored.anonymous)
-            )
-
-    def _open(self, anonymous: dict[bytes, bytes]) -> None:
-        self._set_data(anonymous)
-        if not anonymous:
-            # The key was not issued by this site, or it has expired. Using it would be session
-            # fixation (Django ticket 19324).
-            self._session_key = None
-
-    def _set_data(self, fields: dict[bytes, bytes]) -> None:
-        data = decode_fields(fields, self.serializer())
-        self._stored = Stored(fields, data)
-        self._session_cache = dict(data)
-
-    def _adopt(self, sid: str, session_key: str, fields: dict[bytes, bytes]) -> Flow[bool]:
-        anonymous = adoptable(decode_fields(fields, self.serializer()))
-        data = dict(self._session_cache)
-        chosen = yield functools.partial(conf.adopt_session(), anonymous, data)
-        encoded = encode_fields(chosen, self.serializer())
-        if not (yield from store.adopt_anonymous(sid, session_key, encoded)):
-            return False
-        if self._stored is not None:
-            known = {store.MARKER: b"", **encoded, **self._stored.fields}
-            self._stored = Stored(known, self._stored.values)
-        self._session_cache = {**chosen, **self._session_cache}
-        return True
-
-    # --- signing out --------------------------------------------------------------------------
-
-    def sign_out_flow(self) -> Flow[None]:
-        """End the session everywhere, if the portal has signed in a user here.
-
-        Users without access to this site can sign out like all others. If this raises
-        ``StoreUnavailable``, the user may still be signed in.
-        """
-        yield from self.resolve_flow()
-        identity = self._identity or self._verified
-        if identity is None:
-            return
-        yield from store.end_session(identity.sid, identity.sub)
-        self._verified = None
-        if self._identity is not None:
-            self.leave()
-
-    sign_out, asign_out = both(sign_out_flow)
-
-    def leave(self) -> None:
-        """Become a new, empty, anonymous session. Changes nothing in the store."""
-        self._unresolved = self._token = self._identity = self._verified = None
-        self._session_key = None
-        self._session_cache, self._stored = {}, Stored({})
-
-    # --- idle timeout -------------------------------------------------------------------------
-
-    def due_extension(self) -> int | None:
-        """Milliseconds to which the idle timeout is due to be extended, or None. Reads nothing."""
-        identity = self.known_identity
-        return None if identity is None else idle.due_extension(identity, self._ttl)
-
-    def extend_flow(self) -> Flow[None]:
-        """Extend the idle timeout if that is due. Raises ``StoreUnavailable``."""
-        milliseconds = self.due_extension()
-        if milliseconds is not None and self._token is not None:
-            sid, is_first_visit = self._token.sid, self._ttl < 0
-            yield from store.extend_session(sid, milliseconds, is_first_visit=is_first_visit)
-            self._ttl = milliseconds
-
-    # --- Django's contract --------------------------------------------------------------------
+class SessionStore(ResolvingSession):
+    """Django's session contract over the shared store. Each save writes only the keys that changed."""
 
     @property
     def session_key(self) -> str | None:
@@ -276,7 +37,7 @@ class SessionStore(SessionBase):
         return self._unresolved is None and super().is_empty()
 
     def open_flow(self, no_load: bool = False) -> Flow[dict[str, Any]]:
-        """The data, read from the store at the first access."""
+        """``load_data``, as part of another flow."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
             if self._unresolved is not None:
@@ -287,7 +48,19 @@ class SessionStore(SessionBase):
                 yield from self.load_flow()
         return self._session_cache
 
-    load_data, aload_data = both(open_flow)
+    def load_data(self, no_load: bool = False) -> dict[str, Any]:
+        """The data, read from the store at the first access."""
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            self.run(self.open_flow(no_load) if self._unresolved is None else self.resolve_flow())
+        return self._session_cache
+
+    async def aload_data(self, no_load: bool = False) -> dict[str, Any]:
+        """``load_data`` for async code."""
+        if hasattr(self, "_session_cache") or (self._session_key is None and self._unresolved is None):
+            return self.load_data(no_load)
+        return await sync_to_async(self.load_data, thread_sensitive=False)(no_load)
+
     _get_session, _aget_session = load_data, aload_data  # Django's names
     _session = property(_get_session)
 

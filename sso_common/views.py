@@ -37,6 +37,7 @@ EXPLANATIONS: Final = {
     "expired": _("Your session has expired. If you just signed in, a server's clock is wrong."),
     "revoked": _("Your session was ended. If you just signed in, a server's clock is wrong."),
     "inactive": _("Your account has been deactivated."),
+    "local-login": _("You logged in with a password of this site. Sign in at the portal instead."),
     "unknown-key": _("This site doesn't recognize the portal's signing key."),
     "bad-signature": _("This site couldn't verify the portal's signature."),
 }

@@ -11,6 +11,9 @@ from sso_common.tokens import SessionToken
 class SessionStore(sessions.SessionStore):
     """``SESSION_ENGINE = "portal.sessions.engine"``."""
 
+    def begin_local_login(self) -> None:
+        """Do nothing: every login here is one at the portal, and ``enter`` follows."""
+
     def enter(self, token: SessionToken, identity: Identity) -> None:
         """Become the signed-in session that the portal has just issued.
 

@@ -10,10 +10,12 @@ from .events import EVENTS_KEPT, event, wait_for_user_event
 from .names import MARKER, anonymous_key, events_key, identity_key, nonce_key, site_key, user_key
 from .scripts import Script
 from .sessions import (
+    Adoption,
     Changes,
     StoredSession,
     adopt_anonymous,
     anonymous_exists,
+    claim_anonymous,
     delete_anonymous,
     delete_site_session,
     end_session,
@@ -27,6 +29,7 @@ from .sessions import (
 __all__ = [
     "EVENTS_KEPT",
     "MARKER",
+    "Adoption",
     "Changes",
     "Script",
     "StoredSession",
@@ -36,6 +39,7 @@ __all__ = [
     "answering",
     "ask",
     "checked",
+    "claim_anonymous",
     "client",
     "delete_anonymous",
     "delete_site_session",

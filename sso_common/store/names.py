@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-#: A field that marks a session as existing but empty: Redis has no empty hash. Session keys cannot
-#: start with NUL.
+#: Fields that start with NUL are not session keys. This one marks a session as existing but empty: Redis
+#: has no empty hash.
 MARKER: Final = b"\x00"
+#: The start of a field that names an anonymous session that was adopted.
+ADOPTED: Final = b"\x00adopted:"
 
 
 def identity_key(namespace: str, sid: str) -> str:
@@ -27,6 +29,11 @@ def anonymous_key(namespace: str, site: str, session_key: str) -> str:
     """An anonymous session. The session key is hashed, so a dump of Redis opens no session."""
     digest = hashlib.sha256(session_key.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{namespace}:anon:{site}:{{{digest}}}"
+
+
+def claim_key(anonymous_key: str) -> str:
+    """The session that is adopting an anonymous session. On the same node."""
+    return f"{anonymous_key}:claim"
 
 
 def user_key(namespace: str, sub: object) -> str:

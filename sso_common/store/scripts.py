@@ -28,11 +28,22 @@ class Script:
         return checked([*others, answer])[-1]
 
 
-# Shared by the next two scripts: apply changes to KEYS[1].
+# Shared by the next two scripts: apply changes to KEYS[1]. A replacement keeps the fields that start with
+# NUL: they are not session keys.
 # ARGV: guard, milliseconds, replace, number of values to put, the values, fields to drop.
 APPLY = """
 local function apply(ttl)
-  if ARGV[3] == '1' then redis.call('UNLINK', KEYS[1]) end
+  if ARGV[3] == '1' then
+    local kept, all = {}, redis.call('HGETALL', KEYS[1])
+    for i = 1, #all, 2 do
+      if string.byte(all[i]) == 0 then
+        kept[#kept + 1] = all[i]
+        kept[#kept + 1] = all[i + 1]
+      end
+    end
+    redis.call('UNLINK', KEYS[1])
+    if #kept > 0 then redis.call('HSET', KEYS[1], unpack(kept)) end
+  end
   local last = 4 + 2 * tonumber(ARGV[4])
   for i = 5, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
   for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
@@ -52,21 +63,37 @@ return apply(ttl)
 """
 )
 
+# The guard is the name of the claim, with a prefix that says whether the session must exist.
 SAVE_ANONYMOUS = Script(
     APPLY
     + """
+local mode, claim = string.match(ARGV[1], '^(%a+) (.*)$')
 local exists = redis.call('EXISTS', KEYS[1])
-if (ARGV[1] == 'create') == (exists == 1) then return 0 end
+if (mode == 'create') == (exists == 1) then return 0 end
+if redis.call('EXISTS', claim) == 1 then return 0 end
 return apply(ARGV[2])
 """
 )
 
-# ARGV: the identity's name, then fields and values. A field that exists keeps its value.
+# ARGV: the claim's name, the sid, milliseconds. Returns the session; false while another sid has it.
+CLAIM = Script(
+    """
+if redis.call('HSETNX', ARGV[1], 'sid', ARGV[2]) == 0 and redis.call('HGETALL', ARGV[1])[2] ~= ARGV[2] then
+  return false
+end
+redis.call('PEXPIRE', ARGV[1], ARGV[3])
+return redis.call('HGETALL', KEYS[1])
+"""
+)
+
+# ARGV: the identity's name, the field that says so, then fields and values. A field that exists keeps
+# its value. Returns 0 where the session has ended, 2 where this has been adopted before.
 ADOPT = Script(
     """
 local ttl = redis.call('PTTL', ARGV[1])
 if ttl <= 0 then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if redis.call('HSETNX', KEYS[1], ARGV[2], '') == 0 then return 2 end
+for i = 3, #ARGV, 2 do redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIRE', KEYS[1], ttl)
 return 1
 """

@@ -6,10 +6,12 @@ answer, and never returns an empty result instead.
 
 from __future__ import annotations
 
+import enum
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -18,10 +20,14 @@ from sso_common.flows import Flow
 
 from .connection import checked
 from .events import event
-from .names import MARKER, anonymous_key, identity_key, site_key
-from .scripts import ADOPT, SAVE_ANONYMOUS, SAVE_SITE_SESSION
+from .names import ADOPTED, MARKER, anonymous_key, claim_key, identity_key, site_key
+from .scripts import ADOPT, CLAIM, SAVE_ANONYMOUS, SAVE_SITE_SESSION
 
 logger = logging.getLogger("sso_common.store")
+
+
+#: Longer than a request that adopts a session can take to send its commands.
+CLAIM_SECONDS: Final = 10
 
 
 class StoredSession(NamedTuple):
@@ -64,10 +70,11 @@ def read_session(sid: str, session_key: str | None = None) -> Flow[StoredSession
 
     One round trip. In a cluster, one to each of the two nodes that may hold them, concurrently.
     """
-    identity, own = identity_key(conf.namespace(), sid), own_key(sid)
-    commands = [("GET", identity), ("PTTL", own), ("HGETALL", own)]
+    dsn = conf.dsn()
+    own = site_key(dsn.namespace, sid, dsn.site)
+    commands = [("GET", identity_key(dsn.namespace, sid)), ("PTTL", own), ("HGETALL", own)]
     if session_key is not None:
-        commands.append(("HGETALL", own_anonymous_key(session_key)))
+        commands.append(("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key)))
     record, ttl, fields, *anonymous = checked((yield commands))
     return StoredSession(record, ttl, as_mapping(fields), as_mapping(anonymous[0]) if anonymous else {})
 
@@ -105,25 +112,52 @@ def save_site_session(sid: str, changes: Changes) -> Flow[bool]:
 def save_anonymous(session_key: str, changes: Changes, lifetime: float, *, create: bool) -> Flow[bool]:
     """Apply changes to an anonymous session, which then expires in ``lifetime`` seconds.
 
-    Returns False, and writes nothing, where ``create`` is set and it exists, or the reverse.
+    Returns False, and writes nothing, where ``create`` is set and it exists, or the reverse, or while
+    the session is being adopted.
     """
-    guard, milliseconds = "create" if create else "update", int(lifetime * 1000)
     key = own_anonymous_key(session_key)
-    return bool((yield from SAVE_ANONYMOUS(key, guard, milliseconds, *changes.arguments())))
+    guard = f"{'create' if create else 'update'} {claim_key(key)}"
+    return bool((yield from SAVE_ANONYMOUS(key, guard, int(lifetime * 1000), *changes.arguments())))
 
 
-def adopt_anonymous(sid: str, session_key: str, fields: Mapping[bytes, bytes]) -> Flow[bool]:
-    """Move fields of an anonymous session into this site's session, then delete the former.
+def claim_anonymous(sid: str, session_key: str) -> Flow[dict[bytes, bytes] | None]:
+    """Begin to adopt an anonymous session, and read it; empty where there is none.
 
-    A field that the site session has already keeps its value, so two concurrent requests may both do
-    this. Returns False, and moves nothing, where the session has ended.
+    From now on, saves to it are refused, so none is lost. The claim expires after ``CLAIM_SECONDS``:
+    after a crash, the session can be used or adopted again. Returns None while another signed-in
+    session has the claim.
     """
-    identity = identity_key(conf.namespace(), sid)
+    key = own_anonymous_key(session_key)
+    answer = yield from CLAIM(key, claim_key(key), sid, 1000 * CLAIM_SECONDS)
+    return None if answer is None else as_mapping(answer)
+
+
+class Adoption(enum.IntEnum):
+    """What has become of an anonymous session."""
+
+    #: Nothing: the signed-in session has ended.
+    ENDED = 0
+    MOVED = 1
+    #: A crash or another request had prevented the deletion only.
+    MOVED_BEFORE = 2
+
+
+def adopt_anonymous(sid: str, session_key: str, fields: Mapping[bytes, bytes]) -> Flow[Adoption]:
+    """Move fields of a claimed session into this site's session, once, then delete the former.
+
+    A field that the site session has already keeps its value.
+    """
+    key, identity = own_anonymous_key(session_key), identity_key(conf.namespace(), sid)
     flat = [part for field in fields.items() for part in field]
-    if not (yield from ADOPT(own_key(sid), identity, MARKER, b"", *flat)):
-        return False
-    yield from delete_anonymous(session_key)
-    return True
+    adoption = Adoption((yield from ADOPT(own_key(sid), identity, adopted_field(key), *flat)))
+    if adoption is not Adoption.ENDED:
+        checked((yield [("UNLINK", key), ("UNLINK", claim_key(key))]))
+    return adoption
+
+
+def adopted_field(anonymous_key: str) -> bytes:
+    """The field that says that an anonymous session was adopted. Its key opens nothing."""
+    return ADOPTED + hashlib.sha256(anonymous_key.encode()).hexdigest()[:16].encode()
 
 
 def delete_site_session(sid: str) -> Flow[None]:

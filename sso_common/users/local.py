@@ -13,7 +13,7 @@ from django.db.models import F
 
 from sso_common import conf
 from sso_common.admission import require_admission, require_current
-from sso_common.exceptions import UserInactive
+from sso_common.exceptions import LocalLoginRefused, SessionRevoked, UserInactive
 from sso_common.identity import Identity
 from sso_common.models import Account
 
@@ -43,6 +43,25 @@ def resolve_user(identity: Identity) -> AbstractBaseUser:
     is_active = account.is_active and not account.is_deleted and account.user.is_active
     require_current(identity, is_active=is_active, not_before=account.not_before)
     return account.user
+
+
+def require_local_login(user: Any, since: int, *, is_emergency: bool) -> None:
+    """Check a local login: users who are linked to a subject sign in at the portal.
+
+    A superuser can log in locally in an emergency, and all users where ``SSO_LOCAL_LOGIN`` is set.
+    ``since``: when the login began, in seconds since the epoch. One query. Raises
+    ``LocalLoginRefused``, ``UserInactive`` or ``SessionRevoked``.
+    """
+    account = Account._default_manager.filter(user=user.pk).first()
+    if account is None:
+        return
+    sub = str(account.sub)
+    if not (conf.local_login() or (is_emergency and getattr(user, "is_superuser", False))):
+        raise LocalLoginRefused(sub)
+    if not account.is_active or account.is_deleted:
+        raise UserInactive(sub)
+    if since < account.not_before:
+        raise SessionRevoked(sub)
 
 
 def find_account(sub: uuid.UUID) -> Account | None:

@@ -42,4 +42,4 @@ def test_without_a_demo_it_says_so_in_one_sentence(tmp_path: Path) -> None:
     done = manage(tmp_path, [], "sso_site", "list")
 
     assert done.returncode == 1
-    assert done.stderr.strip() == f"There is no demo in {tmp_path}: start it first, with `make demo`."
+    assert done.stderr.strip() == f"There is no demo in {tmp_path}: run `make demo` first."

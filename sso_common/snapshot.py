@@ -61,6 +61,17 @@ class UserSnapshot:
         }
 
 
+def display_name(first_name: str, last_name: str, username: str) -> str:
+    """Return the full name, or the username if there is no name.
+
+    >>> display_name("Ada", "Lovelace", "ada")
+    'Ada Lovelace'
+    >>> display_name("", "", "ada")
+    'ada'
+    """
+    return f"{first_name} {last_name}".strip() or username
+
+
 def tombstone(sub: uuid.UUID, version: int) -> UserSnapshot:
     """The last snapshot of a user who is deleted, or no longer visible to the site."""
     return UserSnapshot(sub=sub, version=version, is_active=False, deleted=True)

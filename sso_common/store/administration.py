@@ -28,14 +28,19 @@ def is_cluster() -> bool:
         return cluster_client() is not None
 
 
-def everywhere(*command: str) -> None:
-    """Run a command on every node. Each node of a cluster has its own list of users, replicas too."""
+def everywhere(*command: str | int, refresh: bool = True) -> dict[str, Any]:
+    """Run a command on every node and return {node: its answer}; a single server has the name "".
+
+    Each node of a cluster has its own list of users, replicas too. ``refresh`` looks for nodes that
+    have joined since this process started.
+    """
     with answering():
         if cluster := cluster_client():
-            cluster.refresh()  # a node may have joined since this process started
-            cluster.execute_command(*command, target_nodes=cluster.get_nodes())
-        else:
-            client().execute_command(*command)  # type: ignore[no-untyped-call]
+            if refresh:
+                cluster.refresh()
+            nodes = cluster.get_nodes()
+            return {node.name: cluster.execute_command(*command, target_nodes=node) for node in nodes}
+        return {"": client().execute_command(*command)}  # type: ignore[no-untyped-call]
 
 
 def anywhere(*command: str | int) -> Any:
@@ -76,6 +81,7 @@ def user_name() -> str:
     return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 
-def is_allowed(user: str, *command: str | int) -> bool:
-    """Whether the ACL lets a user run a command. The command is not run (``ACL DRYRUN``)."""
-    return anywhere("ACL DRYRUN", user, *command) in (b"OK", "OK")
+def is_allowed(user: str, *command: str | int) -> dict[str, bool]:
+    """{node: whether its ACL lets a user run a command}. The command is not run (``ACL DRYRUN``)."""
+    answers = everywhere("ACL DRYRUN", user, *command, refresh=False)
+    return {node: answer in (b"OK", "OK") for node, answer in answers.items()}

@@ -45,6 +45,11 @@ def identity_of(token: SessionToken, now: float = 0) -> Identity:
     return verify_identity(record, token, conf.public_keys(), now)
 
 
+def is_live(sid: str) -> bool:
+    """Whether Redis has a record of this session."""
+    return store.run(store.read_session(sid)).record is not None
+
+
 def is_signed_in(client: Client) -> bool:
     """Whether the portal takes a browser for signed in."""
     return client.get("/").wsgi_request.user.is_authenticated

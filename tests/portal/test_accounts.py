@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portal.accounts import services, versions
+from portal.accounts.announcements import sessions_must_end, users_changed
 from portal.accounts.models import Tombstone, User
-from portal.accounts.signals import sessions_must_end, users_changed
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
 from sso_common.snapshot import parse_snapshot
@@ -145,10 +145,10 @@ WRITES = {
     "bulk_create(update_conflicts)": _upsert,
     "loaddata": _load_fixture,
     "admin": _admin,
-    "e-mail address deleted": _email_address,
+    "email address deleted": _email_address,
     "allauth's change of the primary address": _allauth_primary,
     "sign_out_everywhere": services.sign_out_everywhere,
-    "bump": lambda user: versions.bump([user.pk]),
+    "assign_new_versions": lambda user: versions.assign_new_versions([user.pk]),
 }
 
 
@@ -204,8 +204,8 @@ def test_every_way_of_deleting_a_user_leaves_a_tombstone(ada: User, delete: Call
 
 
 ROLE_CHANGES: dict[str, Callable[[User, Site], object]] = {
-    "grant": lambda user, site: registry.grant(user, "site_a", "staff"),
-    "withdraw": lambda user, site: registry.withdraw(user, "site_a", "editor"),
+    "give_role": lambda user, site: registry.give_role(user, "site_a", "staff"),
+    "delete": lambda user, site: Grant.objects.get(user=user).delete(),
     "bulk_create": lambda user, site: Grant.objects.bulk_create(
         [Grant(user=user, role=site.roles.get(name="staff"))]
     ),
@@ -221,7 +221,7 @@ ROLE_CHANGES: dict[str, Callable[[User, Site], object]] = {
 def test_every_change_of_roles_draws_a_version(
     ada: User, site: Site, change: Callable[[User, Site], object]
 ) -> None:
-    registry.grant(ada, "site_a", "editor")
+    registry.give_role(ada, "site_a", "editor")
     before = versions.head()
 
     change(ada, site)
@@ -263,13 +263,13 @@ def test_versions_are_different_for_every_user_of_a_bulk_write() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_version_cannot_be_drawn_outside_of_a_transaction() -> None:
+def test_a_version_cannot_be_allocated_outside_of_a_transaction() -> None:
     with pytest.raises(transaction.TransactionManagementError):
-        versions.draw()
+        versions.next_version()
 
 
 def test_a_version_cannot_be_set_by_hand(ada: User) -> None:
-    with pytest.raises(ValueError, match="drawn"):
+    with pytest.raises(ValueError, match="allocated"):
         User.objects.update(version=99)
 
     ada.version = 99

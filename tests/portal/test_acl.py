@@ -14,6 +14,7 @@ from redis.exceptions import NoPermissionError
 
 from portal import keys
 from portal.registry import services
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
 from sso_common import conf, sessions, store
 from tests.servers import ValkeyServer
@@ -34,7 +35,7 @@ def other() -> Site:
 
 def connect(name: str, generation: int = 0) -> redis.Redis:
     """A connection with a site's credentials; ``generation`` counts from the newest."""
-    dsn = keys.dsn_for(name)
+    dsn = dsn_for(name)
     parts = urlsplit(dsn.redis_url)
     password = dsn.site_keys[generation].redis_password
     return redis.Redis(parts.hostname, parts.port, username=dsn.redis_user, password=password)
@@ -43,7 +44,7 @@ def connect(name: str, generation: int = 0) -> redis.Redis:
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
     """Run ``sso_common`` as the site would."""
-    text = str(keys.dsn_for(name))
+    text = str(dsn_for(name))
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield
 

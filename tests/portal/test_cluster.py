@@ -20,15 +20,15 @@ from redis.retry import Retry
 from demo.valkey import users as shipped_users
 from portal import keys
 from portal.registry import services as registry
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
-from portal.sessions import services
-from portal.sessions import store as portal_store
+from portal.sessions import ending, following, issuing, listing, records
 from portal.sessions.models import Session
 from sso_common import client, conf, sessions, store
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyCluster, ValkeyServer, until, valkey_cluster
 
-from .people import browser, identity_of, is_signed_in, person, sign_in, token_of
+from .people import browser, identity_of, is_live, is_signed_in, person, sign_in, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +63,7 @@ def site() -> Site:
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
     """Run ``sso_common`` as the site would, with its own rights."""
-    text = str(keys.dsn_for(name))
+    text = str(dsn_for(name))
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield
 
@@ -72,14 +72,14 @@ def issue_on_all(servers: ValkeyCluster, user: Any) -> list[SessionToken]:
     """Sessions of one user, until every primary has one."""
     tokens, nodes = [], set()
     while len(nodes) < 3:
-        tokens.append(services.issue(user, amr=["pwd"], remember=False)[0])
+        tokens.append(issuing.issue(user, amr=["pwd"], remember=False)[0])
         nodes.add(servers.primary_of(store.identity_key("sso", tokens[-1].sid)).port)
     return tokens
 
 
 def connect(node: ValkeyServer, name: str) -> redis.Redis:
     """A site's own connection to one node."""
-    dsn = keys.dsn_for(name)
+    dsn = dsn_for(name)
     password = dsn.site_keys[0].redis_password
     return redis.Redis(
         port=node.port, username=dsn.redis_user, password=password, retry=Retry(NoBackoff(), 0)
@@ -104,7 +104,7 @@ def test_a_person_signs_in_at_the_form_is_known_to_a_site_and_signs_out(site: Si
             session.sign_out()
 
         assert not is_signed_in(visitor)
-        services.catch_up()
+        following.catch_up()
         assert Session.objects.get(sid=token.sid).ended_at is not None
 
 
@@ -113,7 +113,7 @@ def test_a_change_reaches_the_records_on_every_node(site: Site, servers: ValkeyC
     tokens = issue_on_all(servers, user)
 
     get_user_model().objects.filter(pk=user.pk).update(first_name="Anna-Lena")
-    registry.grant(user, "site_a", "editor")
+    registry.give_role(user, "site_a", "editor")
 
     for token in tokens:
         identity = identity_of(token)
@@ -128,7 +128,7 @@ def test_ending_all_sessions_leaves_nothing_on_any_node(site: Site, servers: Val
         for token in tokens:
             assert store.run(store.save_site_session(token.sid, store.Changes(put={b"cart": b"1"})))
 
-    services.end_sessions([user.pk])
+    ending.end_sessions([user.pk])
 
     names = {name for node in servers.primaries() for name in node.admin.keys("sso:*")}
     assert names == {"sso:events"}
@@ -139,8 +139,8 @@ def test_the_list_of_sessions_has_those_of_every_node(servers: ValkeyCluster) ->
     tokens = issue_on_all(servers, user)
 
     sids = {token.sid for token in tokens}
-    assert {each.row.sid for each in services.live_sessions(user)} == sids
-    assert set(portal_store.indexed_sids([user.pk])[user.pk]) == sids
+    assert {each.row.sid for each in listing.live_sessions(user)} == sids
+    assert set(store.run(records.indexed_sids([user.pk]))[user.pk]) == sids
 
 
 def test_a_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) -> None:
@@ -150,27 +150,27 @@ def test_a_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) ->
         for token in tokens:
             store.run(store.end_session(token.sid, user.pk))
 
-    services.catch_up()
+    following.catch_up()
 
     assert not Session.objects.filter(ended_at__isnull=True).exists()
-    assert portal_store.indexed_sids([user.pk]) == {user.pk: []}
+    assert store.run(records.indexed_sids([user.pk])) == {user.pk: []}
 
 
 def test_a_node_that_comes_back_with_an_ended_session_does_not_keep_it(servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
-    services.catch_up()
+    following.catch_up()
     token, node = next((each, node) for each in tokens if (node := holder(servers, each)) in servers.lonely())
     name = store.identity_key("sso", token.sid)
     record = store.client().get(name)
-    services.end_sessions([user.pk])
+    ending.end_sessions([user.pk])
 
     store.client().set(name, record, ex=1000)  # as if from an older copy of its data
     node.restart()
     servers.wait_until_well()
-    services.catch_up()
+    following.catch_up()
 
-    assert not services.is_live(token.sid)
+    assert not is_live(token.sid)
 
 
 def holder(servers: ValkeyCluster, token: SessionToken) -> ValkeyServer:
@@ -277,14 +277,14 @@ def test_a_rotation_and_a_removal_reach_every_node(site: Site, servers: ValkeyCl
 
 def test_a_node_that_was_away_gets_the_users_that_it_missed(servers: ValkeyCluster) -> None:
     replica = servers.replicas()[0]
-    services.catch_up()
+    following.catch_up()
     replica.kill()
     until(lambda: str(replica.port) not in str(servers.nodes[1].ask("CLUSTER SLOTS")))
     registry.register("site_a", "https://a.sso.localhost")
 
     replica.start()
     servers.wait_until_well()
-    services.catch_up()
+    following.catch_up()
 
     connection = connect(replica, "site_a")
     assert connection.ping()

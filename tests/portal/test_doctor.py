@@ -10,12 +10,12 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from portal import keys
 from portal.registry import acl, services
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
 from sso_common import checks, conf, doctor, rights
 from sso_common.doctor import Level
-from sso_common.dsn import Dsn
+from sso_common.dsn import Dsn, redis_user
 from tests.servers import ValkeyServer
 
 
@@ -32,7 +32,7 @@ def at_site(dsn: Dsn) -> Iterator[None]:
 
 
 def test_the_portal_gives_a_site_what_it_needs_and_no_more(site: Site) -> None:
-    with at_site(keys.dsn_for("site_a")):
+    with at_site(dsn_for("site_a")):
         findings = [*doctor.redis_reachable(), *doctor.redis_server(), *doctor.redis_rights()]
 
     assert [finding for finding in findings if finding.level is not Level.OK] == []
@@ -41,10 +41,10 @@ def test_the_portal_gives_a_site_what_it_needs_and_no_more(site: Site) -> None:
 
 def test_with_another_sites_user_the_rights_are_wrong_both_ways(site: Site) -> None:
     services.register("site_b", "https://b.sso.localhost")
-    theirs = keys.dsn_for("site_b")
+    theirs = dsn_for("site_b")
     redis_url = theirs.redis_login_url
 
-    with at_site(replace(keys.dsn_for("site_a"), redis_url=redis_url)):
+    with at_site(replace(dsn_for("site_a"), redis_url=redis_url)):
         missing = rights.missing_rights()
 
     assert "read its own sessions" in missing
@@ -52,12 +52,12 @@ def test_with_another_sites_user_the_rights_are_wrong_both_ways(site: Site) -> N
 
 
 def test_a_lost_redis_user_comes_back_as_the_doctor_says(site: Site, valkey: ValkeyServer) -> None:
-    valkey.admin.execute_command("ACL DELUSER", acl.user_name("site_a"))
-    dsn = keys.dsn_for("site_a")
+    valkey.admin.execute_command("ACL DELUSER", redis_user("sso", "site_a"))
+    dsn = dsn_for("site_a")
 
     with at_site(dsn):
         [before] = doctor.redis_reachable()
-    acl.grant_all()
+    acl.set_all_site_users()
     with at_site(dsn):
         [after] = doctor.redis_reachable()
 

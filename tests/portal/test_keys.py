@@ -15,7 +15,8 @@ from django.test import override_settings
 from portal import keys
 from portal.keys import Keyring, keyring_from, portal_dsn_from
 from portal.registry import services as registry
-from portal.sessions import services
+from portal.registry.dsns import dsn_for
+from portal.sessions import resigning
 from portal.sessions.signing import sign_record
 from sso_common import conf
 from sso_common.dsn import parse_dsn
@@ -87,27 +88,26 @@ def test_every_site_and_every_generation_has_secrets_of_its_own() -> None:
 def test_a_dsn_can_be_read_back_and_holds_neither_the_root_nor_the_portals_redis_password() -> None:
     registry.register("site_a", "https://a.sso.localhost")
 
-    text = str(keys.dsn_for("site_a"))
+    text = str(dsn_for("site_a"))
 
-    assert parse_dsn(text) == keys.dsn_for("site_a")
+    assert parse_dsn(text) == dsn_for("site_a")
     assert ROOT["SSO_ROOT_SECRET"] not in text
     assert "of-the-tests" not in text
 
 
 def test_an_unknown_site_has_no_keys() -> None:
-    assert keys.site_keys("site_x") == []
     with pytest.raises(LookupError):
-        keys.dsn_for("site_x")
+        dsn_for("site_x")
 
 
 def test_what_is_signed_apart_from_records_can_be_verified_and_never_passes_for_one() -> None:
     kid, signature = keys.sign_detached(b"sso.response\nx")
 
-    verify_detached(b"sso.response\nx", kid, signature, keys.public_keys())
+    verify_detached(b"sso.response\nx", kid, signature, keys.keyring().public_keys)
     with pytest.raises(ValueError, match="record"):
         keys.sign_detached(b"sso1.x")
     with pytest.raises(Untrusted):
-        verify_detached(b"sso.response\ny", kid, signature, keys.public_keys())
+        verify_detached(b"sso.response\ny", kid, signature, keys.keyring().public_keys)
 
 
 def test_the_signing_key_rotates_with_nobody_signed_out() -> None:
@@ -115,10 +115,10 @@ def test_the_signing_key_rotates_with_nobody_signed_out() -> None:
     registry.register("site_a", "https://a.sso.localhost")
     before, during = browser(), browser()
     sign_in(before)
-    old_dsn = keys.dsn_for("site_a")
+    old_dsn = dsn_for("site_a")
 
     with configured(SSO_SIGNING_KEYS="2,1", SSO_SIGNING_KEY="1"):
-        published_dsn = keys.dsn_for("site_a")
+        published_dsn = dsn_for("site_a")
         sign_in(during)
         # A site with the old DSN and one with the new both accept everybody.
         for client in (before, during):
@@ -131,7 +131,7 @@ def test_the_signing_key_rotates_with_nobody_signed_out() -> None:
         assert is_signed_in(before)
         with pytest.raises(CommandError, match="2 live sessions"):
             command("retire")
-        assert command("resign") == f"2 live sessions are signed with {ring.kid}.\n"
+        assert command("resign") == f"2 live sessions are now signed with {ring.kid}.\n"
         assert "SSO_SIGNING_KEYS=2" in command("retire")
         record = sign_record(identity_of(token_of(before)))
         verify_record(record, published_dsn.public_keys)
@@ -141,7 +141,7 @@ def test_the_signing_key_rotates_with_nobody_signed_out() -> None:
     with configured(SSO_SIGNING_KEYS="2"):
         assert is_signed_in(before)
         assert is_signed_in(during)
-        assert keys.dsn_for("site_a").public_keys == published_dsn.public_keys[:1]
+        assert dsn_for("site_a").public_keys == published_dsn.public_keys[:1]
 
 
 def test_attack_a_record_signed_with_a_retired_key_opens_nothing() -> None:
@@ -151,7 +151,7 @@ def test_attack_a_record_signed_with_a_retired_key_opens_nothing() -> None:
 
     with configured(SSO_SIGNING_KEYS="2"):
         assert not is_signed_in(client)
-        assert services.resign_all() == 0  # nor can it be laundered into a good one
+        assert resigning.resign_all() == 0  # nor can it be laundered into a good one
         assert not is_signed_in(client)
 
 
@@ -167,22 +167,19 @@ def test_attack_a_record_signed_with_a_sites_key_opens_nothing() -> None:
     sign_in(client)
     registry.register("site_a", "https://a.sso.localhost")
     identity = identity_of(token_of(client))
-    secret = keys.dsn_for("site_a").secrets[0]
+    secret = dsn_for("site_a").secrets[0]
     own_kid = key_id(Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw())
 
     for kid in (own_kid, keys.keyring().kid):
         forged = record_signer(secret, SigningEd25519()).sign(encode_payload(identity, kid))
         with pytest.raises(Untrusted):
-            verify_record(forged, keys.public_keys())
+            verify_record(forged, keys.keyring().public_keys)
 
 
 def test_the_portals_own_secret_rotates_and_its_forms_stay_good() -> None:
     with configured(SSO_PORTAL_KEYS="2,1") as ring:
         assert len({settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS}) == 2
-        assert [each.secret for each in keys.site_keys("portal")] == [
-            ring.site_secret("portal", 2),
-            ring.site_secret("portal", 1),
-        ]
+        assert conf.dsn().secrets == (ring.site_secret("portal", 2), ring.site_secret("portal", 1))
 
 
 def test_the_key_command_says_what_comes_next() -> None:

@@ -9,8 +9,9 @@ from django.core.exceptions import ValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from portal.registry.destinations import safe_next
 from portal.registry.models import Site
-from portal.registry.origins import check_origin, origin_of, parse_origin, safe_next
+from portal.registry.origins import check_origin, origin_of, parse_origin
 
 from .people import browser, person, sign_in
 

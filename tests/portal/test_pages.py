@@ -11,7 +11,7 @@ from django.conf import settings
 from django.test import RequestFactory, override_settings
 from django.urls import reverse
 
-from portal import views
+from portal import problems
 from portal.audit.models import AuditEvent
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
@@ -43,7 +43,7 @@ def test_home_lists_exactly_the_sites_that_a_person_may_open() -> None:
     )
     registry.register("closed", "https://closed.sso.localhost", title="Closed")
     Site.objects.filter(name="closed").update(is_active=False)
-    registry.grant(person(), "club", "m")
+    registry.give_role(person(), "club", "m")
     client = browser()
     sign_in(client)
 
@@ -219,11 +219,11 @@ def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
 @pytest.mark.parametrize(
     ("view", "status"),
     [
-        (views.bad_request, 400),
-        (views.forbidden, 403),
-        (views.csrf_failure, 403),
-        (views.not_found, 404),
-        (views.server_error, 500),
+        (problems.bad_request, 400),
+        (problems.forbidden, 403),
+        (problems.csrf_failure, 403),
+        (problems.not_found, 404),
+        (problems.server_error, 500),
     ],
 )
 def test_pages_about_trouble_need_neither_session_nor_database(

@@ -15,32 +15,33 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.utils import timezone
 
-from portal import audit
 from portal.accounts.services import sign_out_everywhere
+from portal.audit import services as audit
 from portal.audit.models import AuditEvent
+from portal.registry import access
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
-from portal.sessions import services
-from portal.sessions import store as portal_store
+from portal.sessions import ending, following, issuing, listing, records, resigning
 from portal.sessions.models import EndReason, Progress, Session
 from portal.sessions.signing import sign_record
+from portal.sessions.stream import read_sign_outs
 from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
 from sso_common.store import administration
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyServer
 
-from .people import identity_of, person
+from .people import identity_of, is_live, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def issue(user: Any, *, remember: bool = False) -> SessionToken:
-    return services.issue(user, amr=["pwd"], remember=remember)[0]
+    return issuing.issue(user, amr=["pwd"], remember=remember)[0]
 
 
 def is_alive(token: SessionToken) -> bool:
-    return services.is_live(token.sid)
+    return is_live(token.sid)
 
 
 def record_of(token: SessionToken) -> bytes:
@@ -60,7 +61,7 @@ def test_a_session_says_who_since_when_how_and_where_to() -> None:
     user = person(first_name="Anna")
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
     registry.register("site_b", "https://b.sso.localhost", access="members")
-    registry.grant(user, "site_a", "editor")
+    registry.give_role(user, "site_a", "editor")
     user.refresh_from_db()
 
     with time_machine.travel(1_800_000_000, tick=False):
@@ -124,14 +125,14 @@ def test_who_signed_out_everywhere_can_sign_in_again_within_the_same_second() ->
 
 def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
-    entry_map = registry.entry_map
+    access_map = access.access_map
 
     def change_meanwhile(asked: Any) -> Any:
         # Committed before the record and its index entry exist, so that re-signing finds nothing.
         get_user_model().objects.filter(pk=user.pk).update(first_name="Changed")
-        return entry_map(asked)
+        return access_map(asked)
 
-    monkeypatch.setattr(registry, "entry_map", change_meanwhile)
+    monkeypatch.setattr(access, "access_map", change_meanwhile)
     token = issue(user)
 
     assert identity_of(token).user.first_name == "Changed"
@@ -139,13 +140,13 @@ def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.
 
 def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
-    entry_map = registry.entry_map
+    access_map = access.access_map
 
     def deactivate_meanwhile(asked: Any) -> Any:
         get_user_model().objects.filter(pk=user.pk).update(is_active=False)
-        return entry_map(asked)
+        return access_map(asked)
 
-    monkeypatch.setattr(registry, "entry_map", deactivate_meanwhile)
+    monkeypatch.setattr(access, "access_map", deactivate_meanwhile)
     token = issue(user)
 
     assert not is_alive(token)
@@ -161,16 +162,16 @@ def test_a_site_that_closes_while_the_record_is_written_is_not_in_it(
 ) -> None:
     user = person()
     registry.register("site_a", "https://a.sso.localhost")
-    entry_map = registry.entry_map
+    access_map = access.access_map
 
     def close_meanwhile(asked: Any) -> Any:
-        monkeypatch.setattr(registry, "entry_map", entry_map)
-        sites = entry_map(asked)
+        monkeypatch.setattr(access, "access_map", access_map)
+        sites = access_map(asked)
         # Committed before there is a row, so that nobody finds this session to sign it anew.
         Site.objects.filter(name="site_a").update(**change)
         return sites
 
-    monkeypatch.setattr(registry, "entry_map", close_meanwhile)
+    monkeypatch.setattr(access, "access_map", close_meanwhile)
     token = issue(user)
 
     assert not identity_of(token).is_admitted_to("site_a")
@@ -196,7 +197,7 @@ def test_signing_anew_changes_neither_session_nor_its_times(valkey: ValkeyServer
     before = identity_of(token)
     valkey.admin.pexpire(store.identity_key("sso", token.sid), 1_000_000)
 
-    services.resign([user.pk])
+    resigning.resign([user.pk])
 
     after = identity_of(token)
     assert replace(after, iat=before.iat) == before
@@ -238,7 +239,7 @@ def test_a_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
 def test_a_renamed_role_reaches_live_sessions() -> None:
     user = person()
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": ""})
-    registry.grant(user, "site_a", "editor")
+    registry.give_role(user, "site_a", "editor")
     token = issue(user)
 
     role = Role.objects.get()
@@ -277,14 +278,14 @@ def test_signing_anew_never_brings_back_a_session_that_ends_meanwhile(
 ) -> None:
     user = person()
     token = issue(user)
-    replace_records = portal_store.replace_records
+    replace_records = records.replace_records
 
     def sign_out_meanwhile(changes: Any) -> Any:
         store.run(store.end_session(token.sid, user.pk))
         return replace_records(changes)
 
-    monkeypatch.setattr(portal_store, "replace_records", sign_out_meanwhile)
-    services.resign([user.pk])
+    monkeypatch.setattr(records, "replace_records", sign_out_meanwhile)
+    resigning.resign([user.pk])
 
     assert not is_alive(token)
 
@@ -292,16 +293,16 @@ def test_signing_anew_never_brings_back_a_session_that_ends_meanwhile(
 def test_an_older_view_of_the_user_never_overwrites_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
     token = issue(user)
-    replace_records = portal_store.replace_records
+    replace_records = records.replace_records
     names = iter(["Second"])
 
     def change_meanwhile(changes: Any) -> Any:
         for name in names:
-            monkeypatch.setattr(portal_store, "replace_records", replace_records)
+            monkeypatch.setattr(records, "replace_records", replace_records)
             get_user_model().objects.filter(pk=user.pk).update(first_name=name)
         return replace_records(changes)
 
-    monkeypatch.setattr(portal_store, "replace_records", change_meanwhile)
+    monkeypatch.setattr(records, "replace_records", change_meanwhile)
     get_user_model().objects.filter(pk=user.pk).update(first_name="First")
 
     assert identity_of(token).user.first_name == "Second"
@@ -310,7 +311,7 @@ def test_an_older_view_of_the_user_never_overwrites_a_newer_one(monkeypatch: pyt
 def test_many_changes_at_once_end_with_the_last_one() -> None:
     user = person()
     token = issue(user)
-    services.resign([user.pk])
+    resigning.resign([user.pk])
     user.refresh_from_db()
     get_user_model().objects.filter(pk=user.pk).update(last_name="Last")
     failures: list[BaseException] = []
@@ -320,11 +321,10 @@ def test_many_changes_at_once_end_with_the_last_one() -> None:
 
         try:
             for _ in range(5):
-                portal_store.read_records([token.sid])
+                store.run(records.read_records([token.sid]))
                 old = record_of(token)
-                portal_store.replace_records(
-                    {token.sid: (old, sign_record(replace(identity_of(token), iat=1)))}
-                )
+                changes = {token.sid: (old, sign_record(replace(identity_of(token), iat=1)))}
+                store.run(records.replace_records(changes))
         except BaseException as error:  # noqa: BLE001  it is shown below
             failures.append(error)
         finally:
@@ -335,7 +335,7 @@ def test_many_changes_at_once_end_with_the_last_one() -> None:
         thread.start()
     for thread in threads:
         thread.join(20)
-    services.resign([user.pk])
+    resigning.resign([user.pk])
 
     assert not failures
     assert identity_of(token).user.last_name == "Last"
@@ -350,7 +350,7 @@ def test_an_ended_session_leaves_nothing_behind_in_redis(valkey: ValkeyServer) -
     for site in ("portal", "site_a"):
         valkey.admin.hset(store.site_key("sso", token.sid, site), "cart", "1")
 
-    services.end_session(token.sid, EndReason.REVOKED)
+    ending.end_session(token.sid, EndReason.REVOKED)
 
     assert redis_keys(valkey) == set()
     row = Session.objects.get()
@@ -362,7 +362,7 @@ def test_all_sessions_end_but_the_one_that_may_go_on() -> None:
     keep, *gone = issue(user), issue(user), issue(user, remember=True)
     others = issue(other)
 
-    services.end_sessions([user.pk], except_sid=keep.sid)
+    ending.end_sessions([user.pk], except_sid=keep.sid)
 
     assert [is_alive(token) for token in (keep, *gone, others)] == [True, False, False, True]
 
@@ -372,7 +372,7 @@ def test_a_session_that_the_database_lost_ends_all_the_same() -> None:
     token = issue(user)
     Session.objects.all().delete()  # restored from a backup of yesterday
 
-    services.end_sessions([user.pk])
+    ending.end_sessions([user.pk])
 
     assert not is_alive(token)
 
@@ -410,7 +410,7 @@ def test_a_change_made_while_redis_was_away_is_not_undone_and_not_forgotten(valk
     valkey.start()
     assert identity_of(token).user.first_name == ""
 
-    services.catch_up()
+    following.catch_up()
     assert identity_of(token).user.first_name == "Anneke"
 
 
@@ -421,7 +421,7 @@ def test_a_site_closed_while_redis_was_away_is_closed_once_it_answers(valkey: Va
 
     Site.objects.update(is_active=False)
     valkey.start()
-    services.catch_up()
+    following.catch_up()
 
     assert not identity_of(token).is_admitted_to("site_a")
 
@@ -434,26 +434,26 @@ def test_a_session_ended_while_redis_was_away_is_gone_once_it_answers(valkey: Va
     user.is_active = False
     user.save()
     with pytest.raises(StoreUnavailable):
-        services.end_session(others.sid, EndReason.REVOKED)
+        ending.end_session(others.sid, EndReason.REVOKED)
     valkey.start()
     assert is_alive(token)
 
-    services.catch_up()
+    following.catch_up()
     assert not is_alive(token)
     assert not is_alive(others)
 
 
 def test_a_session_that_a_failover_brings_back_is_deleted_again(valkey: ValkeyServer) -> None:
     token = issue(person())
-    services.catch_up()
+    following.catch_up()
     record = record_of(token)
-    services.end_session(token.sid, EndReason.REVOKED)
+    ending.end_session(token.sid, EndReason.REVOKED)
 
     # The new primary had not yet heard of the deletion.
     valkey.admin.set(store.identity_key("sso", token.sid), record, ex=1000)
     valkey.restart()
     assert is_alive(token)
-    services.catch_up()
+    following.catch_up()
 
     assert not is_alive(token)
 
@@ -466,12 +466,12 @@ def test_a_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyS
         "sso:events", {"type": "signed_out", "site": "site_a", "sid": token.sid, "sub": str(user.pk)}
     )
     valkey.admin.unlink(store.identity_key("sso", token.sid))
-    services.catch_up()
+    following.catch_up()
     assert Session.objects.get().ended_reason == "signed_out"
 
     valkey.admin.set(store.identity_key("sso", token.sid), record, ex=1000)
     valkey.restart()
-    services.catch_up()
+    following.catch_up()
 
     assert not is_alive(token)
 
@@ -488,9 +488,9 @@ def test_attack_events_that_are_no_events_harm_nothing(valkey: ValkeyServer) -> 
     ):
         valkey.admin.xadd("sso:events", event)
 
-    services.catch_up()
+    following.catch_up()
 
-    assert portal_store.read_ended("0-0")[0] == []
+    assert store.run(read_sign_outs("0-0"))[0] == []
     assert is_alive(token)
     assert Session.objects.get().ended_at is None
 
@@ -502,7 +502,7 @@ def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_w
     token = issue(person())
     valkey.admin.xadd("sso:events", {"type": "signed_out", "sid": token.sid, "site": "site_a\x00"})
 
-    services.catch_up()
+    following.catch_up()
 
     assert AuditEvent.objects.get(kind="signed_out").site == "site_a"
 
@@ -510,7 +510,7 @@ def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_w
 @pytest.mark.parametrize(
     ("named", "site", "detail"),
     [
-        ("site_a", "site_a", "at this site, says the event"),
+        ("site_a", "site_a", "according to the event"),
         ("site_x", "", "the event names no registered site"),
         ("<b>" * 200, "", "the event names no registered site"),
     ],
@@ -522,7 +522,7 @@ def test_attack_a_site_signs_out_in_another_sites_name_and_the_log_calls_it_a_cl
     token = issue(person())
     valkey.admin.xadd("sso:events", {"type": "signed_out", "sid": token.sid, "site": named})
 
-    services.catch_up()
+    following.catch_up()
 
     event = AuditEvent.objects.get(kind="signed_out")
     assert (event.sid, event.site, event.detail) == (token.sid, site, detail)
@@ -537,11 +537,11 @@ def test_catching_up_with_nothing_to_do_writes_nothing(
     valkey: ValkeyServer, django_assert_max_num_queries: Any
 ) -> None:
     issue(person())
-    services.catch_up()
+    following.catch_up()
     before = {row.name: row.value for row in Progress.objects.all()}
 
     with django_assert_max_num_queries(9) as captured:
-        services.catch_up()
+        following.catch_up()
 
     assert {row.name: row.value for row in Progress.objects.all()} == before
     assert not [query for query in captured if not query["sql"].startswith("SELECT")]
@@ -560,7 +560,7 @@ def test_what_is_long_over_is_forgotten_by_itself_and_nothing_else(settings: Any
         AuditEvent.objects.filter(detail=f"{days} days ago").update(at=now - datetime.timedelta(days=days))
     Progress.objects.filter(name="pruned").delete()  # another day
 
-    services.catch_up()
+    following.catch_up()
 
     assert set(Session.objects.values_list("sid", flat=True)) == {recent.sid, live.sid}
     kept = AuditEvent.objects.filter(detail__endswith="days ago")
@@ -568,7 +568,7 @@ def test_what_is_long_over_is_forgotten_by_itself_and_nothing_else(settings: Any
 
 
 def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "_CHUNK", 2)
+    monkeypatch.setattr(following, "PRUNED_AT_ONCE", 2)
     user = person()
 
     def expired_long_ago(count: int) -> None:
@@ -577,7 +577,7 @@ def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.Monkey
         Session.objects.filter(sid__in=sids).update(expires=expires)
 
     def left_after_catching_up() -> int:
-        services.catch_up()
+        following.catch_up()
         return Session.objects.count()
 
     with time_machine.travel("2026-03-01T12:00Z", tick=False):
@@ -595,7 +595,7 @@ def test_an_audit_log_kept_for_ever_forgets_nothing(settings: Any) -> None:
     AuditEvent.objects.update(at=timezone.now() - datetime.timedelta(days=5000))
     Progress.objects.filter(name="pruned").delete()
 
-    services.catch_up()
+    following.catch_up()
 
     assert AuditEvent.objects.count() == 1
 
@@ -607,7 +607,7 @@ def test_pruning_by_hand_counts_what_it_forgets(capsys: pytest.CaptureFixture[st
 
     call_command("sso_sessions", "prune", "--days", "30")
 
-    assert capsys.readouterr().out == "1 sessions are forgotten.\n"
+    assert capsys.readouterr().out == "1 sessions were deleted.\n"
     assert Session.objects.count() == 1
 
 
@@ -617,7 +617,7 @@ def test_signing_everybody_anew_is_a_few_queries_for_hundreds_of_sessions(
     tokens = [issue(person(f"user{number}")) for number in range(30)]
 
     with django_assert_max_num_queries(6):
-        assert services.resign_all() == 30
+        assert resigning.resign_all() == 30
 
     assert all(is_alive(token) for token in tokens)
 
@@ -633,7 +633,7 @@ def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer
     valkey.admin.pexpire(store.identity_key("sso", second.sid), (12 * 3600 - 600) * 1000)
     Session.objects.update(auth_time=timezone.now() - datetime.timedelta(hours=5))
 
-    listed = services.live_sessions(user, second.sid)
+    listed = listing.live_sessions(user, second.sid)
 
     assert [(each.row.sid, each.is_current) for each in listed] == [(second.sid, True), (first.sid, False)]
     assert timezone.now() - listed[0].last_used == pytest.approx(
@@ -647,12 +647,12 @@ def test_a_session_past_its_absolute_expiry_is_not_listed() -> None:
     with time_machine.travel(time.time() - 8 * 86400):
         token = issue(user)
 
-    assert services.live_sessions(user) == []
+    assert listing.live_sessions(user) == []
     with pytest.raises(AssertionError):
         assert is_alive(SessionToken(sid="A" * 22, secret=token.secret))
 
 
 def test_subjects_without_sessions_are_no_work() -> None:
-    assert services.resign([uuid.uuid4()]) == 0
-    services.end_sessions([uuid.uuid4()])
+    assert resigning.resign([uuid.uuid4()]) == 0
+    ending.end_sessions([uuid.uuid4()])
     assert conf.site() == "portal"

@@ -15,12 +15,11 @@ from django.test import override_settings
 
 from portal.audit.models import AuditEvent
 from portal.registry.models import Site
-from portal.sessions import services
 from portal.sessions.models import Session
 from sso_common import store
 from tests.servers import ValkeyServer
 
-from .people import HOST, PASSWORD, browser, identity_of, is_signed_in, person, sign_in, token_of
+from .people import HOST, PASSWORD, browser, identity_of, is_live, is_signed_in, person, sign_in, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -180,7 +179,7 @@ def test_a_second_sign_in_in_the_same_browser_ends_the_first(rf: Any) -> None:
     response = PortalSessionMiddleware(AuthenticationMiddleware(view))(request)
 
     assert response.cookies[SSO].value.partition(".")[0] != old.sid
-    assert not services.is_live(old.sid)
+    assert not is_live(old.sid)
     assert Session.objects.get(sid=old.sid).ended_reason == "replaced"
 
 

@@ -67,7 +67,7 @@ def test_a_changed_name_is_in_the_session_of_every_site_at_once() -> None:
 
     page = client.post("/account/", {"first_name": "Anneke", "last_name": "de Boer"}, follow=True)
 
-    assert "Your name is changed" in page.text
+    assert "Your name has been changed" in page.text
     assert identity_of(token_of(client)).user.display_name == "Anneke de Boer"
 
 
@@ -261,7 +261,7 @@ def test_the_admin_is_a_403_for_people_who_are_no_staff_and_no_loop() -> None:
     response = client.get("/admin/", follow=True)
 
     assert response.status_code == 403
-    assert "You may not enter here" in response.text
+    assert "You don't have access to this page" in response.text
 
 
 def test_the_admin_works_for_staff() -> None:
@@ -345,7 +345,7 @@ def test_a_role_given_in_the_admin_is_written_down_with_who_gave_it() -> None:
 
 @override_settings(ROOT_URLCONF="portal.urls")
 def test_an_address_that_is_not_there_is_our_404() -> None:
-    assert "There is nothing here" in browser().get("/nope/").text
+    assert "Page not found" in browser().get("/nope/").text
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,12 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 
 ACCOUNT_ADAPTER = "portal.sessions.adapter.PortalAccountAdapter"
-ACCOUNT_FORMS = {"login": "portal.sessions.forms.PortalLoginForm"}
+ACCOUNT_FORMS = {
+    "login": "portal.sessions.forms.PortalLoginForm",
+    "change_password": "portal.sessions.forms.PortalChangePasswordForm",
+    "set_password": "portal.sessions.forms.PortalSetPasswordForm",
+    "reset_password_from_key": "portal.sessions.forms.PortalResetPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True

@@ -103,7 +103,11 @@ def check(site: str) -> list[str]:
     if absent := {node for node, answer in found.items() if answer is None}:
         return [f"no Redis user {user}{at(absent, set(found))}"]
     needed = {**NEEDED, **NEEDED_IN_CLUSTER} if administration.is_cluster() else NEEDED
+    off = {node for node, answer in found.items() if not answer["enabled"]}
+    is_open = {node for node, answer in found.items() if "nopass" in answer["flags"]}
     return [
+        *([f"disabled{at(off, set(found))}"] if off else []),
+        *([f"excessive: connect without a password{at(is_open, set(found))}"] if is_open else []),
         *(f"missing: {what}" for what in violations(site, user, needed, allowed=True)),
         *(f"excessive: {what}" for what in violations(site, user, FORBIDDEN, allowed=False)),
     ]

@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from demo.valkey import users as shipped_users
 from portal import keys
+from portal.registry import rights
 from portal.registry import services as registry
 from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
@@ -289,3 +290,19 @@ def test_a_node_that_was_away_gets_the_users_that_it_missed(servers: ValkeyClust
     connection = connect(replica, "site_a")
     assert connection.ping()
     connection.close()
+
+
+def test_the_check_of_rights_names_the_nodes_with_a_problem(site: Site, servers: ValkeyCluster) -> None:
+    assert rights.check("site_a") == []
+    first, second = servers.nodes[0], servers.replicas()[0]
+
+    first.ask("ACL SETUSER", "sso-site_a", "-asking", "+keys")
+    second.ask("ACL SETUSER", "sso-site_a", "+keys")
+    both = ", ".join(sorted(f"127.0.0.1:{node.port}" for node in (first, second)))
+    assert rights.check("site_a") == [
+        f"missing: find nodes (at 127.0.0.1:{first.port})",
+        f"excessive: list keys (at {both})",
+    ]
+
+    second.ask("ACL DELUSER", "sso-site_a")
+    assert rights.check("site_a") == [f"no Redis user sso-site_a (at 127.0.0.1:{second.port})"]

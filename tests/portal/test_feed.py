@@ -448,7 +448,7 @@ def test_attack_one_site_asks_in_another_sites_name(site: Site, members: Site) -
 
 
 def test_attack_a_site_signs_with_its_other_keys(site: Site) -> None:
-    site_keys = keys.site_keys("site_a")[0]
+    site_keys = dsn_for("site_a").site_keys[0]
     claims = {"m": "GET", "p": USERS, "n": NONCE}
     for key in (site_keys.secret, site_keys.django_secret_key, site_keys.redis_password):
         serializer = URLSafeTimedSerializer(

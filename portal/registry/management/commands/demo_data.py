@@ -13,7 +13,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from portal.registry import acl, dsns, services
+from portal.registry import acl, services
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
 from sso_common.exceptions import StoreUnavailable
 
@@ -75,7 +76,7 @@ class Command(BaseCommand):
             raise CommandError(f"Redis did not answer ({error.detail}).") from error
         credentials = [add_person(**person) for person in PEOPLE]
         if options["json"]:
-            dsns = {site.name: str(dsns.dsn_for(site.name)) for site in Site.objects.all()}
+            dsns = {site.name: str(dsn_for(site.name)) for site in Site.objects.all()}
             self.stdout.write(json.dumps({"credentials": credentials, "sites": dsns}, indent=2))
             return
         for each in credentials:

@@ -12,7 +12,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from portal.registry import acl, dsns, rights, services
+from portal.registry import acl, rights, services
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Access, Site
 from sso_common.exceptions import StoreUnavailable
 
@@ -126,7 +127,7 @@ class Command(BaseCommand):
         )
 
     def _print_dsn(self, name: str) -> None:
-        self.stdout.write(str(dsns.dsn_for(name)))
+        self.stdout.write(str(dsn_for(name)))
 
     def _hint(self, text: str) -> None:
         self.stderr.write(text)

@@ -166,7 +166,7 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = PORTAL_URL.scheme
 ACCOUNT_USER_DISPLAY = attrgetter("display_name")
 ACCOUNT_USERNAME_MIN_LENGTH = 2
 SSO_OPEN_SIGNUP = os.environ.get("SSO_OPEN_SIGNUP") == "1"
-# Users who sign up must confirm their address first. Users whom an administrator has added need not.
+# Users who sign up must confirm their address first. For users added by an administrator, this is optional.
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SSO_OPEN_SIGNUP else "optional"
 
 # The header in which the outermost proxy passes the client's IP address, and which clients cannot forge (for

@@ -21,6 +21,7 @@ from portal.sessions import ending
 from portal.sessions.listing import live_sessions
 from portal.sessions.models import EndReason, Session
 from portal.sessions.visitors import client_ip
+from sso_common.http import SSORequest
 from sso_common.tokens import is_sid
 
 
@@ -49,7 +50,7 @@ class NameForm(forms.ModelForm):
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def account(request: HttpRequest) -> HttpResponse:
+def account(request: SSORequest) -> HttpResponse:
     """The user's name, and their sessions."""
     # A copy, because the form changes its instance even if the input is invalid.
     user = get_user_model().objects.get(pk=request.user.pk)
@@ -65,7 +66,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def end_session(request: HttpRequest) -> HttpResponse:
+def end_session(request: SSORequest) -> HttpResponse:
     """End one of the user's sessions. For the current one, this is a sign-out."""
     current = request.session.identity
     if current is not None and current.sid == request.POST.get("sid"):

@@ -39,7 +39,7 @@ class PersonChangeForm(UserChangeForm):
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
-    """People. Changes reach the sites as all others do."""
+    """People. Changes reach the sites, like all other changes of users."""
 
     form = PersonChangeForm
     add_form = PersonCreationForm

@@ -73,7 +73,7 @@ class UserQuerySet(models.QuerySet["User"]):
         return count
 
     def _apply_consequences(self, using: str, subs: Collection[uuid.UUID], written: dict[str, Any]) -> None:
-        """Update fields that follow from others. The rows have new versions, which nobody has seen yet."""
+        """Update fields that follow from others. The rows already have new versions."""
         rows = models.QuerySet(self.model, using=using).filter(pk__in=subs)
         if "email" in written and "email_verified" not in written:
             rows.update(email_verified=verified_address())

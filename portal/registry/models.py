@@ -89,7 +89,7 @@ class Site(AtomicModel):
         _("previous key generation"), null=True, blank=True, editable=False
     )
     is_active = models.BooleanField(
-        _("active"), default=True, help_text=_("Nobody has access to an inactive site.")
+        _("active"), default=True, help_text=_("No one has access to an inactive site.")
     )
     order = models.PositiveSmallIntegerField(_("order"), default=0)
     created_at = models.DateTimeField(_("registered"), auto_now_add=True)

@@ -82,7 +82,7 @@ def finish_rotation(site: Site) -> None:
 
 
 def remove(site: Site) -> None:
-    """Remove a site: nobody has access any more, and its keys and its Redis user are refused."""
+    """Remove a site: no user has access any more, and its keys and its Redis user are refused."""
     with transaction.atomic():
         name = site.name
         site.delete()

@@ -113,11 +113,11 @@ def follow_servers() -> None:
 
 
 def restore_site_users() -> None:
-    """Set the sites' Redis users, which a server may not have."""
+    """Set the sites' Redis users again, in case a server does not have them."""
     try:
         acl.set_all_site_users()
     except StoreUnavailable as error:
-        # Where the operator manages the users, the portal may not.
+        # The portal's own user may lack the permission, if the operator manages the sites' users.
         logger.warning("The sites' Redis users were not set: %s", error)
 
 

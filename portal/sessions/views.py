@@ -5,6 +5,7 @@ They are a contract with all sites, and do not depend on allauth's addresses.
 
 from __future__ import annotations
 
+from typing import cast
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_safe
 from portal.registry.destinations import checked_next, site_at
 from sso_common.exceptions import IdentityExpired, NoIdentity
 
-from .engine import Ended
+from .engine import Ended, SessionStore
 
 
 @never_cache
@@ -36,8 +37,9 @@ def signed_out(request: HttpRequest) -> HttpResponse:
 
     Users who are still signed in stay so: a link to this page signs no one out.
     """
-    session = request.session
-    if session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired):
+    session = cast(SessionStore, request.session)
+    is_over = session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired)
+    if is_over and session.presented_sid is not None:
         session.ended = Ended(session.presented_sid)
     target = checked_next(request.GET.get("next", ""))
     site = site_at(target)

@@ -90,7 +90,7 @@ def connect(node: ValkeyServer, name: str) -> redis.Redis:
 # --- sessions ---------------------------------------------------------------------------------------
 
 
-def test_a_person_signs_in_at_the_form_is_known_to_a_site_and_signs_out(site: Site) -> None:
+def test_sign_in_at_the_portal_and_sign_out_at_a_site_work_on_every_node(site: Site) -> None:
     for number in range(6):  # rate limits, sessions and indexes on all nodes
         person(f"person{number}")
         visitor = browser()
@@ -109,7 +109,7 @@ def test_a_person_signs_in_at_the_form_is_known_to_a_site_and_signs_out(site: Si
         assert Session.objects.get(sid=token.sid).ended_at is not None
 
 
-def test_a_change_reaches_the_records_on_every_node(site: Site, servers: ValkeyCluster) -> None:
+def test_change_reaches_the_records_on_every_node(site: Site, servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
 
@@ -135,7 +135,7 @@ def test_ending_all_sessions_leaves_nothing_on_any_node(site: Site, servers: Val
     assert names == {"sso:events"}
 
 
-def test_the_list_of_sessions_has_those_of_every_node(servers: ValkeyCluster) -> None:
+def test_live_sessions_contains_those_of_every_node(servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
 
@@ -144,7 +144,7 @@ def test_the_list_of_sessions_has_those_of_every_node(servers: ValkeyCluster) ->
     assert set(store.run(records.indexed_sids([user.pk]))[user.pk]) == sids
 
 
-def test_a_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) -> None:
+def test_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
     with at_site("site_a"):
@@ -157,7 +157,7 @@ def test_a_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) ->
     assert store.run(records.indexed_sids([user.pk])) == {user.pk: []}
 
 
-def test_a_node_that_comes_back_with_an_ended_session_does_not_keep_it(servers: ValkeyCluster) -> None:
+def test_node_that_comes_back_with_an_ended_session_does_not_keep_it(servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
     following.catch_up()
@@ -178,7 +178,7 @@ def holder(servers: ValkeyCluster, token: SessionToken) -> ValkeyServer:
     return servers.primary_of(store.identity_key("sso", token.sid))
 
 
-def test_attack_a_signed_request_is_replayed(site: Site) -> None:
+def test_attack_signed_request_is_replayed(site: Site) -> None:
     path = "/sso/v1/users?after=0&limit=10"
     for _ in range(6):  # nonces on all nodes
         with at_site("site_a"):
@@ -190,14 +190,14 @@ def test_attack_a_signed_request_is_replayed(site: Site) -> None:
         assert [answer.status_code for answer in answers] == [200, 401]
 
 
-def test_a_change_wakes_a_site_that_waits(site: Site) -> None:
+def test_change_wakes_a_waiting_site(site: Site) -> None:
     person()
 
     with at_site("site_a"):
         assert store.wait_for_user_event("0", 2000) is not None
 
 
-def test_the_portals_cache_is_under_its_prefix_on_every_node(servers: ValkeyCluster) -> None:
+def test_cache_keys_have_their_prefix_on_every_node(servers: ValkeyCluster) -> None:
     for number in range(12):
         cache.set(f"key{number}", number, 60)
 
@@ -210,7 +210,7 @@ def test_the_portals_cache_is_under_its_prefix_on_every_node(servers: ValkeyClus
 # --- the sites' Redis users -------------------------------------------------------------------------
 
 
-def test_a_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyCluster) -> None:
+def test_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyCluster) -> None:
     user = person()
     for token in issue_on_all(servers, user):
         with at_site("site_a"):
@@ -234,7 +234,7 @@ def test_a_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyClust
             assert store.run(store.read_session(token.sid)).record is None
 
 
-def test_attack_a_site_tries_more_at_every_node(site: Site, servers: ValkeyCluster) -> None:
+def test_attack_site_runs_other_commands_on_every_node(site: Site, servers: ValkeyCluster) -> None:
     sid = issue_on_all(servers, person())[0].sid
     for node in servers.nodes:  # the replica may become a primary
         connection = connect(node, "site_a")
@@ -255,7 +255,7 @@ def test_attack_a_site_tries_more_at_every_node(site: Site, servers: ValkeyClust
         connection.close()
 
 
-def test_a_rotation_and_a_removal_reach_every_node(site: Site, servers: ValkeyCluster) -> None:
+def test_rotation_and_removal_reach_every_node(site: Site, servers: ValkeyCluster) -> None:
     old = [connect(node, "site_a") for node in servers.nodes]
     registry.begin_rotation(site)
     new = [connect(node, "site_a") for node in servers.nodes]
@@ -276,7 +276,7 @@ def test_a_rotation_and_a_removal_reach_every_node(site: Site, servers: ValkeyCl
         each.close()
 
 
-def test_a_node_that_was_away_gets_the_users_that_it_missed(servers: ValkeyCluster) -> None:
+def test_node_that_was_down_gets_the_redis_users_that_it_missed(servers: ValkeyCluster) -> None:
     replica = servers.replicas()[0]
     following.catch_up()
     replica.kill()

@@ -31,7 +31,7 @@ def at_site(dsn: Dsn) -> Iterator[None]:
         yield
 
 
-def test_the_portal_gives_a_site_what_it_needs_and_no_more(site: Site) -> None:
+def test_portal_gives_a_site_the_rights_it_needs_and_no_more(site: Site) -> None:
     with at_site(dsn_for("site_a")):
         findings = [*doctor.redis_reachable(), *doctor.redis_server(), *doctor.redis_rights()]
 
@@ -39,7 +39,7 @@ def test_the_portal_gives_a_site_what_it_needs_and_no_more(site: Site) -> None:
     assert len(findings) == 7
 
 
-def test_with_another_sites_user_the_rights_are_wrong_both_ways(site: Site) -> None:
+def test_another_sites_redis_user_has_the_wrong_rights(site: Site) -> None:
     services.register("site_b", "https://b.sso.localhost")
     theirs = dsn_for("site_b")
     redis_url = theirs.redis_login_url
@@ -51,7 +51,7 @@ def test_with_another_sites_user_the_rights_are_wrong_both_ways(site: Site) -> N
     assert "read identity records" not in missing
 
 
-def test_a_lost_redis_user_comes_back_as_the_doctor_says(site: Site, valkey: ValkeyServer) -> None:
+def test_lost_redis_user_is_restored_as_the_doctor_says(site: Site, valkey: ValkeyServer) -> None:
     valkey.admin.execute_command("ACL DELUSER", redis_user("sso", "site_a"))
     dsn = dsn_for("site_a")
 
@@ -66,7 +66,7 @@ def test_a_lost_redis_user_comes_back_as_the_doctor_says(site: Site, valkey: Val
     assert after.level is Level.OK
 
 
-def test_the_portal_itself_passes_every_check() -> None:
+def test_portal_passes_every_check() -> None:
     found = [message.id for check in checks.CHECKS.values() for message in check()]
 
     assert found == []

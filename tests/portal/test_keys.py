@@ -60,7 +60,7 @@ def command(*arguments: str) -> str:
         (ROOT | {"SSO_PORTAL_KEYS": ","}, "SSO_PORTAL_KEYS"),
     ],
 )
-def test_a_wrong_key_configuration_is_one_sentence_without_a_secret(
+def test_wrong_key_configuration_is_reported_without_the_secret(
     environment: dict[str, str], word: str
 ) -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
@@ -70,14 +70,14 @@ def test_a_wrong_key_configuration_is_one_sentence_without_a_secret(
     assert environment.get("SSO_ROOT_SECRET", "?") not in str(caught.value)
 
 
-def test_a_secret_never_shows_in_a_repr() -> None:
+def test_repr_of_a_keyring_contains_no_secret() -> None:
     ring = keyring_from(ROOT)
 
     assert "root" not in repr(ring)
     assert repr(ring.root) not in repr(ring)
 
 
-def test_every_site_and_every_generation_has_secrets_of_its_own() -> None:
+def test_every_site_and_generation_has_its_own_secret() -> None:
     ring = keyring_from(ROOT)
 
     secrets = {ring.site_secret(name, number) for name in ("site_a", "site_b", "portal") for number in (1, 2)}
@@ -85,7 +85,7 @@ def test_every_site_and_every_generation_has_secrets_of_its_own() -> None:
     assert len(secrets) == 6
 
 
-def test_a_dsn_can_be_read_back_and_holds_neither_the_root_nor_the_portals_redis_password() -> None:
+def test_dsn_contains_neither_root_secret_nor_the_portals_redis_password() -> None:
     registry.register("site_a", "https://a.sso.localhost")
 
     text = str(dsn_for("site_a"))
@@ -95,12 +95,12 @@ def test_a_dsn_can_be_read_back_and_holds_neither_the_root_nor_the_portals_redis
     assert "of-the-tests" not in text
 
 
-def test_an_unknown_site_has_no_keys() -> None:
+def test_unknown_site_has_no_dsn() -> None:
     with pytest.raises(LookupError):
         dsn_for("site_x")
 
 
-def test_what_is_signed_apart_from_records_can_be_verified_and_never_passes_for_one() -> None:
+def test_detached_signature_is_verifiable_and_never_passes_for_a_record() -> None:
     kid, signature = keys.sign_detached(b"sso.response\nx")
 
     verify_detached(b"sso.response\nx", kid, signature, keys.keyring().public_keys)
@@ -110,7 +110,7 @@ def test_what_is_signed_apart_from_records_can_be_verified_and_never_passes_for_
         verify_detached(b"sso.response\ny", kid, signature, keys.keyring().public_keys)
 
 
-def test_the_signing_key_rotates_with_nobody_signed_out() -> None:
+def test_signing_key_rotates_without_signing_users_out() -> None:
     person()
     registry.register("site_a", "https://a.sso.localhost")
     before, during = browser(), browser()
@@ -144,7 +144,7 @@ def test_the_signing_key_rotates_with_nobody_signed_out() -> None:
         assert dsn_for("site_a").public_keys == published_dsn.public_keys[:1]
 
 
-def test_attack_a_record_signed_with_a_retired_key_opens_nothing() -> None:
+def test_attack_record_signed_with_a_retired_key_opens_nothing() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -155,7 +155,7 @@ def test_attack_a_record_signed_with_a_retired_key_opens_nothing() -> None:
         assert not is_signed_in(client)
 
 
-def test_attack_a_record_signed_with_a_sites_key_opens_nothing() -> None:
+def test_attack_record_signed_with_a_sites_key_opens_nothing() -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from portal.sessions.signing import SigningEd25519
@@ -176,13 +176,13 @@ def test_attack_a_record_signed_with_a_sites_key_opens_nothing() -> None:
             verify_record(forged, keys.keyring().public_keys)
 
 
-def test_the_portals_own_secret_rotates_and_its_forms_stay_good() -> None:
+def test_rotation_of_the_portals_own_secret_keeps_its_forms_valid() -> None:
     with configured(SSO_PORTAL_KEYS="2,1") as ring:
         assert len({settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS}) == 2
         assert conf.dsn().secrets == (ring.site_secret("portal", 2), ring.site_secret("portal", 1))
 
 
-def test_the_key_command_says_what_comes_next() -> None:
+def test_sso_keys_says_what_to_do_next() -> None:
     assert "SSO_SIGNING_KEYS=2,1 and SSO_SIGNING_KEY=1" in command("publish")
     with pytest.raises(CommandError, match="publish"):
         command("promote")

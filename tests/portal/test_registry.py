@@ -42,7 +42,7 @@ def run(*arguments: str) -> tuple[str, str]:
 # --- who may enter ------------------------------------------------------------------------------------
 
 
-def test_entry_is_closed_unless_something_opens_it() -> None:
+def test_access_map_contains_only_sites_that_are_open_to_the_user() -> None:
     anna, ben, gone = person(), person("ben"), person("gone", is_active=False)
     services.register("open", "https://o.sso.localhost", roles={"editor": ""})
     services.register("club", "https://c.sso.localhost", access="members", roles={"member": ""})
@@ -61,7 +61,7 @@ def test_entry_is_closed_unless_something_opens_it() -> None:
     assert access_map(gone) == {}
 
 
-def test_entry_of_many_people_is_two_queries(django_assert_num_queries: Any) -> None:
+def test_access_maps_takes_two_queries(django_assert_num_queries: Any) -> None:
     people = [person(f"user{number}") for number in range(20)]
 
     with django_assert_num_queries(2):
@@ -70,7 +70,7 @@ def test_entry_of_many_people_is_two_queries(django_assert_num_queries: Any) -> 
     assert len(maps) == 20
 
 
-def test_a_role_is_given_once_and_taken_for_good() -> None:
+def test_role_is_given_once() -> None:
     anna = person()
     services.register("site_a", A, roles={"editor": "Editor"})
 
@@ -99,7 +99,7 @@ def test_a_role_is_given_once_and_taken_for_good() -> None:
         ("site_a", "https://taken.sso.localhost/", "already exists"),
     ],
 )
-def test_a_site_that_cannot_be_is_refused_in_words(name: str, origin: str, word: str) -> None:
+def test_invalid_site_is_refused_with_a_message(name: str, origin: str, word: str) -> None:
     services.register("taken", "https://taken.sso.localhost")
 
     with pytest.raises(ValidationError) as caught:
@@ -112,7 +112,7 @@ def test_a_site_that_cannot_be_is_refused_in_words(name: str, origin: str, word:
 # --- manage.py sso_site -------------------------------------------------------------------------------
 
 
-def test_adding_a_site_prints_its_dsn_alone() -> None:
+def test_adding_a_site_prints_only_its_dsn() -> None:
     out, err = run(
         "sso_site", "add", "site_a", A, "--title", "Notes", "--role", "editor:Editor", "--role", "staff"
     )
@@ -130,7 +130,7 @@ def test_adding_a_site_prints_its_dsn_alone() -> None:
     assert list(Role.objects.values_list("name", "label")) == [("editor", "Editor"), ("staff", "Staff")]
 
 
-def test_adding_a_site_twice_is_refused_unless_that_is_fine(valkey: ValkeyServer) -> None:
+def test_adding_a_site_again_needs_if_missing(valkey: ValkeyServer) -> None:
     first, _ = run("sso_site", "add", "site_a", A)
     with pytest.raises(CommandError, match="already registered"):
         run("sso_site", "add", "site_a", A)
@@ -155,7 +155,7 @@ def test_adding_a_site_twice_is_refused_unless_that_is_fine(valkey: ValkeyServer
         (("remove", "nobody"), "no site named"),
     ],
 )
-def test_the_site_command_refuses_in_one_sentence(arguments: tuple[str, ...], word: str) -> None:
+def test_sso_site_refuses_in_one_sentence(arguments: tuple[str, ...], word: str) -> None:
     with pytest.raises(CommandError) as caught:
         run("sso_site", *arguments)
 
@@ -163,7 +163,7 @@ def test_the_site_command_refuses_in_one_sentence(arguments: tuple[str, ...], wo
     assert "\n" not in str(caught.value)
 
 
-def test_redis_away_leaves_no_half_registered_site(valkey: ValkeyServer) -> None:
+def test_registering_without_redis_leaves_no_site(valkey: ValkeyServer) -> None:
     valkey.kill()
 
     with pytest.raises(CommandError, match="nothing was changed"):
@@ -172,7 +172,7 @@ def test_redis_away_leaves_no_half_registered_site(valkey: ValkeyServer) -> None
     assert not Site.objects.exists()
 
 
-def test_a_site_rotates_through_its_dsn() -> None:
+def test_sso_site_rotate_prints_the_new_dsn() -> None:
     old, _ = run("sso_site", "add", "site_a", A)
 
     both, said = run("sso_site", "rotate", "site_a")
@@ -188,7 +188,7 @@ def test_a_site_rotates_through_its_dsn() -> None:
         run("sso_site", "rotate", "site_a", "--finish")
 
 
-def test_a_site_that_comes_back_under_its_name_has_new_secrets() -> None:
+def test_site_registered_again_has_new_secrets() -> None:
     first, _ = run("sso_site", "add", "site_a", A)
     run("sso_site", "rotate", "site_a")
     second = dsn_in(run("sso_site", "dsn", "site_a")[0])
@@ -199,7 +199,7 @@ def test_a_site_that_comes_back_under_its_name_has_new_secrets() -> None:
     assert not set(dsn_in(third).secrets) & {*dsn_in(first).secrets, *second.secrets}
 
 
-def test_lost_redis_users_can_be_set_again(valkey: ValkeyServer) -> None:
+def test_sso_site_acl_restores_lost_redis_users(valkey: ValkeyServer) -> None:
     run("sso_site", "add", "site_a", A)
     valkey.admin.acl_deluser("sso-site_a")
 
@@ -211,7 +211,7 @@ def test_lost_redis_users_can_be_set_again(valkey: ValkeyServer) -> None:
 # --- manage.py sso_sessions ---------------------------------------------------------------------------
 
 
-def test_an_operator_lists_and_ends_sessions() -> None:
+def test_operator_lists_and_ends_sessions() -> None:
     person()
     here, there = browser(), browser()
     sign_in(here)
@@ -237,12 +237,12 @@ def test_an_operator_lists_and_ends_sessions() -> None:
 @pytest.mark.parametrize(
     "arguments", [("list", "nobody"), ("revoke", "--sid", "x"), ("revoke", "--person", "nobody")]
 )
-def test_the_session_command_refuses_what_is_not_there(arguments: tuple[str, ...]) -> None:
+def test_sso_sessions_refuses_unknown_sessions_and_people(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match="There is no"):
         run("sso_sessions", *arguments)
 
 
-def test_commands_say_when_redis_is_away(valkey: ValkeyServer) -> None:
+def test_commands_report_an_outage_of_redis(valkey: ValkeyServer) -> None:
     valkey.kill()
 
     for arguments in (("sso_sessions", "reap"), ("demo_data", f"--site=site_a={A}")):
@@ -255,7 +255,7 @@ def test_commands_say_when_redis_is_away(valkey: ValkeyServer) -> None:
 DEMO = ("demo_data", "--site=site_a=http://a.sso.localhost:8001", "--site=site_b=http://b.sso.localhost:8002")
 
 
-def test_the_demo_makes_people_who_can_sign_in_and_sites_with_roles() -> None:
+def test_demo_data_creates_people_who_can_sign_in_and_sites_with_roles() -> None:
     data = json.loads(run(*DEMO, "--json")[0])
 
     assert [each["username"] for each in data["credentials"]] == ["anna", "ben", "cleo"]
@@ -272,7 +272,7 @@ def test_the_demo_makes_people_who_can_sign_in_and_sites_with_roles() -> None:
     assert get_user_model().objects.get(username="cleo").is_superuser
 
 
-def test_the_demo_can_be_prepared_again_and_moves_with_its_ports() -> None:
+def test_demo_data_can_run_again_and_updates_addresses() -> None:
     first, _ = run(*DEMO)
     get_user_model().objects.filter(username="anna").update(first_name="Renamed")
     Grant.objects.all().delete()

@@ -101,7 +101,7 @@ def test_the_command_reports_one_line_a_site_and_fails(
     ]
 
 
-def test_the_check_changes_nothing(valkey: ValkeyServer) -> None:
+def test_check_changes_nothing(valkey: ValkeyServer) -> None:
     change_user(valkey, "+flushall", "+shutdown", "+acl", "~*")
     users, keys = valkey.admin.acl_list(), valkey.admin.keys("*")
 

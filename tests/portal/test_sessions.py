@@ -57,7 +57,7 @@ def redis_keys(valkey: ValkeyServer) -> set[str]:
 # --- issuing ----------------------------------------------------------------------------------------
 
 
-def test_a_session_says_who_since_when_how_and_where_to() -> None:
+def test_issued_identity_contains_user_times_methods_and_sites() -> None:
     user = person(first_name="Anna")
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
     registry.register("site_b", "https://b.sso.localhost", access="members")
@@ -76,7 +76,7 @@ def test_a_session_says_who_since_when_how_and_where_to() -> None:
     assert dict(identity.sites) == {"portal": frozenset(), "site_a": frozenset({"editor"})}
 
 
-def test_remember_me_lasts_longer_and_never_for_ever(valkey: ValkeyServer) -> None:
+def test_remember_me_extends_both_timeouts(valkey: ValkeyServer) -> None:
     token = issue(person(), remember=True)
 
     identity = identity_of(token)
@@ -84,7 +84,7 @@ def test_remember_me_lasts_longer_and_never_for_ever(valkey: ValkeyServer) -> No
     assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(14 * 86400_000, abs=5000)
 
 
-def test_no_secret_is_stored_anywhere(valkey: ValkeyServer) -> None:
+def test_issuing_stores_no_secret(valkey: ValkeyServer) -> None:
     token = issue(person())
 
     row = Session.objects.get(sid=token.sid)
@@ -95,7 +95,7 @@ def test_no_secret_is_stored_anywhere(valkey: ValkeyServer) -> None:
     )
 
 
-def test_the_index_forgets_itself_with_the_longest_session(valkey: ValkeyServer) -> None:
+def test_index_expires_with_the_longest_session(valkey: ValkeyServer) -> None:
     user = person()
     issue(user, remember=True)
     issue(user)
@@ -103,7 +103,7 @@ def test_the_index_forgets_itself_with_the_longest_session(valkey: ValkeyServer)
     assert valkey.admin.ttl(store.user_key("sso", user.pk)) == pytest.approx(90 * 86400, abs=5)
 
 
-def test_redis_away_means_nobody_is_signed_in_and_no_row_says_so(valkey: ValkeyServer) -> None:
+def test_issuing_without_redis_leaves_no_row(valkey: ValkeyServer) -> None:
     user = person()
     valkey.kill()
 
@@ -113,7 +113,7 @@ def test_redis_away_means_nobody_is_signed_in_and_no_row_says_so(valkey: ValkeyS
     assert not Session.objects.exists()
 
 
-def test_who_signed_out_everywhere_can_sign_in_again_within_the_same_second() -> None:
+def test_user_can_sign_in_again_in_the_second_of_a_sign_out_everywhere() -> None:
     user = person()
     with time_machine.travel(1_800_000_000, tick=False):
         sign_out_everywhere(user)
@@ -123,7 +123,7 @@ def test_who_signed_out_everywhere_can_sign_in_again_within_the_same_second() ->
     assert identity_of(token).auth_time >= user.not_before
 
 
-def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_while_a_record_is_written_reaches_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
     access_map = access.access_map
 
@@ -138,7 +138,7 @@ def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.
     assert identity_of(token).user.first_name == "Changed"
 
 
-def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deactivation_while_a_record_is_written_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
     access_map = access.access_map
 
@@ -157,7 +157,7 @@ def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: p
     [{"is_active": False}, {"access": "members"}, {"name": "site_c"}],
     ids=lambda each: next(iter(each)),
 )
-def test_a_site_that_closes_while_the_record_is_written_is_not_in_it(
+def test_record_written_while_a_site_closes_does_not_contain_the_site(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     user = person()
@@ -180,7 +180,7 @@ def test_a_site_that_closes_while_the_record_is_written_is_not_in_it(
 # --- signing anew -----------------------------------------------------------------------------------
 
 
-def test_a_change_of_the_user_reaches_every_live_session_at_once() -> None:
+def test_change_of_a_user_reaches_all_live_sessions() -> None:
     user = person()
     tokens = [issue(user), issue(user, remember=True)]
 
@@ -191,7 +191,7 @@ def test_a_change_of_the_user_reaches_every_live_session_at_once() -> None:
     assert {identity_of(token).user.version for token in tokens} == {user.version}
 
 
-def test_signing_anew_changes_neither_session_nor_its_times(valkey: ValkeyServer) -> None:
+def test_resigning_changes_neither_session_nor_its_times(valkey: ValkeyServer) -> None:
     user = person()
     token = issue(user)
     before = identity_of(token)
@@ -205,7 +205,7 @@ def test_signing_anew_changes_neither_session_nor_its_times(valkey: ValkeyServer
 
 
 @pytest.mark.parametrize("way", ["save", "queryset", "bulk", "delete", "queryset_delete", "cascade", "move"])
-def test_a_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
+def test_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
     user, other = person(), person("ben")
     site = registry.register("site_a", "https://a.sso.localhost", roles={"editor": "", "staff": ""})
     role, staff = Role.objects.get(name="editor"), Role.objects.get(name="staff")
@@ -236,7 +236,7 @@ def test_a_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
     assert identity_of(others).roles_at(site.name) == ({"editor"} if way == "move" else set())
 
 
-def test_a_renamed_role_reaches_live_sessions() -> None:
+def test_renamed_role_reaches_live_sessions() -> None:
     user = person()
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": ""})
     registry.give_role(user, "site_a", "editor")
@@ -251,7 +251,7 @@ def test_a_renamed_role_reaches_live_sessions() -> None:
     assert identity_of(token).roles_at("site_a") == {"writer"}
 
 
-def test_sites_that_come_go_close_or_become_members_only_reach_live_sessions() -> None:
+def test_changes_of_sites_reach_live_sessions() -> None:
     token = issue(person())
 
     site = registry.register("site_a", "https://a.sso.localhost")
@@ -273,7 +273,7 @@ def test_sites_that_come_go_close_or_become_members_only_reach_live_sessions() -
     assert not identity_of(token).is_admitted_to("site_a")
 
 
-def test_signing_anew_never_brings_back_a_session_that_ends_meanwhile(
+def test_resigning_does_not_resurrect_a_session_that_ends_concurrently(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     user = person()
@@ -290,7 +290,7 @@ def test_signing_anew_never_brings_back_a_session_that_ends_meanwhile(
     assert not is_alive(token)
 
 
-def test_an_older_view_of_the_user_never_overwrites_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_view_of_a_user_does_not_overwrite_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
     token = issue(user)
     replace_records = records.replace_records
@@ -308,7 +308,7 @@ def test_an_older_view_of_the_user_never_overwrites_a_newer_one(monkeypatch: pyt
     assert identity_of(token).user.first_name == "Second"
 
 
-def test_many_changes_at_once_end_with_the_last_one() -> None:
+def test_concurrent_resigning_ends_with_the_last_change() -> None:
     user = person()
     token = issue(user)
     resigning.resign([user.pk])
@@ -344,7 +344,7 @@ def test_many_changes_at_once_end_with_the_last_one() -> None:
 # --- ending -----------------------------------------------------------------------------------------
 
 
-def test_an_ended_session_leaves_nothing_behind_in_redis(valkey: ValkeyServer) -> None:
+def test_ended_session_leaves_nothing_in_redis(valkey: ValkeyServer) -> None:
     registry.register("site_a", "https://a.sso.localhost")
     token = issue(person())
     for site in ("portal", "site_a"):
@@ -357,7 +357,7 @@ def test_an_ended_session_leaves_nothing_behind_in_redis(valkey: ValkeyServer) -
     assert (row.ended_reason, row.is_gone) == ("revoked", True)
 
 
-def test_all_sessions_end_but_the_one_that_may_go_on() -> None:
+def test_end_sessions_keeps_the_excepted_session() -> None:
     user, other = person(), person("ben")
     keep, *gone = issue(user), issue(user), issue(user, remember=True)
     others = issue(other)
@@ -367,7 +367,7 @@ def test_all_sessions_end_but_the_one_that_may_go_on() -> None:
     assert [is_alive(token) for token in (keep, *gone, others)] == [True, False, False, True]
 
 
-def test_a_session_that_the_database_lost_ends_all_the_same() -> None:
+def test_end_sessions_ends_a_session_that_the_database_has_lost() -> None:
     user = person()
     token = issue(user)
     Session.objects.all().delete()  # restored from a backup of yesterday
@@ -378,7 +378,7 @@ def test_a_session_that_the_database_lost_ends_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("way", ["deactivate", "queryset", "delete", "everywhere"])
-def test_whatever_ends_an_account_ends_its_sessions(way: str) -> None:
+def test_ending_an_account_ends_its_sessions(way: str) -> None:
     user = person()
     token = issue(user)
 
@@ -400,7 +400,7 @@ def test_whatever_ends_an_account_ends_its_sessions(way: str) -> None:
 # --- Redis was away ---------------------------------------------------------------------------------
 
 
-def test_a_change_made_while_redis_was_away_is_not_undone_and_not_forgotten(valkey: ValkeyServer) -> None:
+def test_change_during_an_outage_of_redis_reaches_sessions_later(valkey: ValkeyServer) -> None:
     user = person()
     token = issue(user)
     valkey.kill()
@@ -414,7 +414,7 @@ def test_a_change_made_while_redis_was_away_is_not_undone_and_not_forgotten(valk
     assert identity_of(token).user.first_name == "Anneke"
 
 
-def test_a_site_closed_while_redis_was_away_is_closed_once_it_answers(valkey: ValkeyServer) -> None:
+def test_site_closed_during_an_outage_of_redis_is_closed_afterwards(valkey: ValkeyServer) -> None:
     registry.register("site_a", "https://a.sso.localhost")
     token = issue(person())
     valkey.kill()
@@ -426,7 +426,7 @@ def test_a_site_closed_while_redis_was_away_is_closed_once_it_answers(valkey: Va
     assert not identity_of(token).is_admitted_to("site_a")
 
 
-def test_a_session_ended_while_redis_was_away_is_gone_once_it_answers(valkey: ValkeyServer) -> None:
+def test_session_ended_during_an_outage_of_redis_is_deleted_afterwards(valkey: ValkeyServer) -> None:
     user, other = person(), person("ben")
     token, others = issue(user), issue(other)
     valkey.kill()
@@ -443,7 +443,7 @@ def test_a_session_ended_while_redis_was_away_is_gone_once_it_answers(valkey: Va
     assert not is_alive(others)
 
 
-def test_a_session_that_a_failover_brings_back_is_deleted_again(valkey: ValkeyServer) -> None:
+def test_session_brought_back_by_a_failover_is_deleted_again(valkey: ValkeyServer) -> None:
     token = issue(person())
     following.catch_up()
     record = record_of(token)
@@ -458,7 +458,7 @@ def test_a_session_that_a_failover_brings_back_is_deleted_again(valkey: ValkeySe
     assert not is_alive(token)
 
 
-def test_a_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyServer) -> None:
+def test_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyServer) -> None:
     user = person()
     token = issue(user)
     record = record_of(token)
@@ -476,7 +476,7 @@ def test_a_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyS
     assert not is_alive(token)
 
 
-def test_attack_events_that_are_no_events_harm_nothing(valkey: ValkeyServer) -> None:
+def test_attack_malformed_events_are_ignored(valkey: ValkeyServer) -> None:
     token = issue(person())
     for event in (
         {"type": "signed_out"},
@@ -495,7 +495,7 @@ def test_attack_events_that_are_no_events_harm_nothing(valkey: ValkeyServer) -> 
     assert Session.objects.get().ended_at is None
 
 
-def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_without_it(
+def test_attack_nul_in_the_site_of_a_signed_out_event_is_removed(
     valkey: ValkeyServer,
 ) -> None:
     registry.register("site_a", "https://a.sso.localhost")
@@ -515,7 +515,7 @@ def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_w
         ("<b>" * 200, "", "the event names no registered site"),
     ],
 )
-def test_attack_a_site_signs_out_in_another_sites_name_and_the_log_calls_it_a_claim(
+def test_attack_sign_out_in_another_sites_name_is_recorded_as_a_claim(
     valkey: ValkeyServer, named: str, site: str, detail: str
 ) -> None:
     registry.register("site_a", "https://a.sso.localhost")
@@ -528,12 +528,12 @@ def test_attack_a_site_signs_out_in_another_sites_name_and_the_log_calls_it_a_cl
     assert (event.sid, event.site, event.detail) == (token.sid, site, detail)
 
 
-def test_what_names_the_servers_has_the_length_of_a_digest_however_many_nodes_there_are() -> None:
+def test_run_ids_have_a_fixed_length_however_many_nodes_there_are() -> None:
     # Six names of 40 characters are longer than their column, and then nobody could sign in.
     assert len(administration.run_ids()) == 64
 
 
-def test_catching_up_with_nothing_to_do_writes_nothing(
+def test_catch_up_writes_nothing_if_there_is_nothing_to_do(
     valkey: ValkeyServer, django_assert_max_num_queries: Any
 ) -> None:
     issue(person())
@@ -547,7 +547,7 @@ def test_catching_up_with_nothing_to_do_writes_nothing(
     assert not [query for query in captured if not query["sql"].startswith("SELECT")]
 
 
-def test_what_is_long_over_is_forgotten_by_itself_and_nothing_else(settings: Any) -> None:
+def test_catch_up_deletes_only_old_sessions_and_events(settings: Any) -> None:
     settings.SSO_AUDIT_DAYS = 10
     user = person()
     old, recent, live = issue(user), issue(user), issue(user)
@@ -567,7 +567,7 @@ def test_what_is_long_over_is_forgotten_by_itself_and_nothing_else(settings: Any
     assert list(kept.values_list("detail", flat=True)) == ["9 days ago"]
 
 
-def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_catch_up_prunes_once_a_day_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "PRUNED_AT_ONCE", 2)
     user = person()
 
@@ -589,7 +589,7 @@ def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.Monkey
         assert left_after_catching_up() == 0
 
 
-def test_an_audit_log_kept_for_ever_forgets_nothing(settings: Any) -> None:
+def test_audit_log_without_a_limit_keeps_everything(settings: Any) -> None:
     settings.SSO_AUDIT_DAYS = 0
     audit.record("signed_in")
     AuditEvent.objects.update(at=timezone.now() - datetime.timedelta(days=5000))
@@ -600,7 +600,7 @@ def test_an_audit_log_kept_for_ever_forgets_nothing(settings: Any) -> None:
     assert AuditEvent.objects.count() == 1
 
 
-def test_pruning_by_hand_counts_what_it_forgets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sso_sessions_prune_counts_what_it_deletes(capsys: pytest.CaptureFixture[str]) -> None:
     user = person()
     issue(user)
     Session.objects.filter(sid=issue(user).sid).update(expires=timezone.now() - datetime.timedelta(days=40))
@@ -611,7 +611,7 @@ def test_pruning_by_hand_counts_what_it_forgets(capsys: pytest.CaptureFixture[st
     assert Session.objects.count() == 1
 
 
-def test_signing_everybody_anew_is_a_few_queries_for_hundreds_of_sessions(
+def test_resign_all_takes_a_few_queries_for_many_sessions(
     django_assert_max_num_queries: Any,
 ) -> None:
     tokens = [issue(person(f"user{number}")) for number in range(30)]
@@ -625,7 +625,7 @@ def test_signing_everybody_anew_is_a_few_queries_for_hundreds_of_sessions(
 # --- listing ----------------------------------------------------------------------------------------
 
 
-def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer) -> None:
+def test_live_sessions_lists_the_current_session_first(valkey: ValkeyServer) -> None:
     user = person()
     first, second, third = issue(user), issue(user), issue(user)
     issue(person("ben"))
@@ -642,7 +642,7 @@ def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer
     assert Session.objects.get(sid=third.sid).ended_reason == "expired"
 
 
-def test_a_session_past_its_absolute_expiry_is_not_listed() -> None:
+def test_session_past_its_absolute_expiry_is_not_listed() -> None:
     user = person()
     with time_machine.travel(time.time() - 8 * 86400):
         token = issue(user)
@@ -652,7 +652,7 @@ def test_a_session_past_its_absolute_expiry_is_not_listed() -> None:
         assert is_alive(SessionToken(sid="A" * 22, secret=token.secret))
 
 
-def test_subjects_without_sessions_are_no_work() -> None:
+def test_users_without_sessions_can_be_resigned_and_ended() -> None:
     assert resigning.resign([uuid.uuid4()]) == 0
     ending.end_sessions([uuid.uuid4()])
     assert conf.site() == "portal"

@@ -33,7 +33,7 @@ def cookies_set(response: Any) -> SimpleCookie:
 # --- the cookie -------------------------------------------------------------------------------------
 
 
-def test_signing_in_sets_the_sso_cookie_for_the_parent_domain_and_nothing_else_there() -> None:
+def test_sign_in_sets_only_the_sso_cookie_for_the_parent_domain() -> None:
     person()
 
     response = sign_in(browser())
@@ -48,7 +48,7 @@ def test_signing_in_sets_the_sso_cookie_for_the_parent_domain_and_nothing_else_t
     assert [morsel.key for morsel in cookies_set(response).values() if morsel["domain"]] == [SSO]
 
 
-def test_remember_me_makes_the_cookie_outlive_the_browser() -> None:
+def test_remember_me_sets_a_lifetime_on_the_cookie() -> None:
     person()
 
     cookie = cookies_set(sign_in(browser(), remember=True))[SSO]
@@ -57,7 +57,7 @@ def test_remember_me_makes_the_cookie_outlive_the_browser() -> None:
 
 
 @pytest.mark.parametrize("login", ["anna", "ANNA", "anna@example.com", "Anna@Example.COM"])
-def test_people_sign_in_by_username_or_address_in_any_case(login: str) -> None:
+def test_users_sign_in_by_username_or_email_in_any_case(login: str) -> None:
     person()
     client = browser()
 
@@ -67,7 +67,7 @@ def test_people_sign_in_by_username_or_address_in_any_case(login: str) -> None:
 
 
 @pytest.mark.parametrize("remember", [False, True])
-def test_only_sign_in_and_sign_out_ever_touch_the_sso_cookie(remember: bool) -> None:
+def test_only_sign_in_and_sign_out_touch_the_sso_cookie(remember: bool) -> None:
     person()
     client = browser()
     pages = [
@@ -87,7 +87,7 @@ def test_only_sign_in_and_sign_out_ever_touch_the_sso_cookie(remember: bool) -> 
     assert is_signed_in(client)
 
 
-def test_a_wrong_password_signs_nobody_in() -> None:
+def test_wrong_password_does_not_sign_in() -> None:
     person()
     client = browser()
 
@@ -99,7 +99,7 @@ def test_a_wrong_password_signs_nobody_in() -> None:
     assert not Session.objects.exists()
 
 
-def test_an_inactive_person_cannot_sign_in() -> None:
+def test_inactive_user_cannot_sign_in() -> None:
     person(is_active=False)
 
     response = sign_in(browser())
@@ -108,7 +108,7 @@ def test_an_inactive_person_cannot_sign_in() -> None:
     assert SSO not in cookies_set(response)
 
 
-def test_a_sign_in_comes_from_the_site_and_goes_back_to_it() -> None:
+def test_sign_in_returns_to_the_site_that_it_came_from() -> None:
     Site.objects.create(name="site_a", origin="http://a.sso.localhost:8001", title="Notes")
     person()
     client = browser()
@@ -128,7 +128,7 @@ def test_a_sign_in_comes_from_the_site_and_goes_back_to_it() -> None:
 # --- nothing of the visitor's earlier cookies is kept ------------------------------------------------
 
 
-def test_attack_a_planted_anonymous_session_is_not_the_session_after_sign_in() -> None:
+def test_attack_planted_anonymous_session_is_not_used_after_sign_in() -> None:
     person()
     client = browser()
     key = "planted-key-planted-key"
@@ -142,7 +142,7 @@ def test_attack_a_planted_anonymous_session_is_not_the_session_after_sign_in() -
     assert cookies_set(response)["__Host-session"].value == ""
 
 
-def test_attack_a_planted_sso_cookie_is_replaced_by_a_new_session() -> None:
+def test_attack_planted_sso_cookie_is_replaced_at_sign_in() -> None:
     person()
     person("mallory")
     mallory, client = browser(), browser()
@@ -157,7 +157,7 @@ def test_attack_a_planted_sso_cookie_is_replaced_by_a_new_session() -> None:
     assert token_of(client).sid != token_of(mallory).sid
 
 
-def test_a_second_sign_in_in_the_same_browser_ends_the_first(rf: Any) -> None:
+def test_second_sign_in_in_a_browser_ends_the_first_session(rf: Any) -> None:
     from django.contrib.auth import login
 
     from portal.sessions.middleware import PortalSessionMiddleware
@@ -186,7 +186,7 @@ def test_a_second_sign_in_in_the_same_browser_ends_the_first(rf: Any) -> None:
 # --- signing out --------------------------------------------------------------------------------------
 
 
-def test_signing_out_ends_the_session_everywhere_and_takes_the_cookie_back(valkey: ValkeyServer) -> None:
+def test_sign_out_ends_the_session_everywhere_and_deletes_the_cookie(valkey: ValkeyServer) -> None:
     person()
     client = browser()
     sign_in(client)
@@ -211,7 +211,7 @@ def test_signing_out_ends_the_session_everywhere_and_takes_the_cookie_back(valke
     assert not valkey.admin.keys("sso:{*") + valkey.admin.keys("sso:user:*")
 
 
-def test_a_get_signs_nobody_out() -> None:
+def test_get_request_does_not_sign_out() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -237,7 +237,7 @@ def test_attack_csrf_on_sign_out(path: str) -> None:
     assert is_signed_in(client)
 
 
-def test_attack_a_link_to_the_signed_out_page_signs_nobody_out() -> None:
+def test_attack_link_to_the_signed_out_page_signs_no_user_out() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -249,7 +249,7 @@ def test_attack_a_link_to_the_signed_out_page_signs_nobody_out() -> None:
     assert is_signed_in(client)
 
 
-def test_the_signed_out_page_takes_back_a_cookie_whose_session_ended_at_a_site() -> None:
+def test_signed_out_page_deletes_the_cookie_of_a_session_that_ended_at_a_site() -> None:
     user = person()
     client = browser()
     sign_in(client)
@@ -261,7 +261,7 @@ def test_the_signed_out_page_takes_back_a_cookie_whose_session_ended_at_a_site()
     assert cookies_set(response)[SSO]["max-age"] == 0
 
 
-def test_a_late_answer_never_takes_back_the_cookie_of_a_fresh_sign_in() -> None:
+def test_late_response_does_not_delete_the_cookie_of_a_newer_sign_in() -> None:
     user = person()
     slow, fast = browser(), browser()
     sign_in(slow)
@@ -275,7 +275,7 @@ def test_a_late_answer_never_takes_back_the_cookie_of_a_fresh_sign_in() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "x", "A" * 22 + "." + "A" * 43, "A" * 5000])
-def test_attack_a_forged_cookie_is_nobody(value: str) -> None:
+def test_attack_forged_cookie_opens_nothing(value: str) -> None:
     client = browser()
     client.cookies[SSO] = value
 
@@ -283,7 +283,7 @@ def test_attack_a_forged_cookie_is_nobody(value: str) -> None:
     assert not is_signed_in(client)
 
 
-def test_redis_away_is_a_503_that_touches_no_cookie(valkey: ValkeyServer) -> None:
+def test_outage_of_redis_is_a_503_that_touches_no_cookie(valkey: ValkeyServer) -> None:
     person()
     client = browser()
     sign_in(client)
@@ -300,7 +300,7 @@ def test_redis_away_is_a_503_that_touches_no_cookie(valkey: ValkeyServer) -> Non
     assert is_signed_in(client)
 
 
-def test_attack_a_site_that_exhausts_the_stream_of_events_keeps_nobody_from_signing_in(
+def test_attack_exhausting_the_event_stream_does_not_prevent_sign_in(
     valkey: ValkeyServer,
 ) -> None:
     person()
@@ -315,7 +315,7 @@ def test_attack_a_site_that_exhausts_the_stream_of_events_keeps_nobody_from_sign
 # --- passwords ----------------------------------------------------------------------------------------
 
 
-def test_a_changed_password_ends_all_other_sessions_and_keeps_this_one() -> None:
+def test_changed_password_ends_all_sessions_but_the_current_one() -> None:
     person()
     here, there = browser(), browser()
     sign_in(here)
@@ -331,7 +331,7 @@ def test_a_changed_password_ends_all_other_sessions_and_keeps_this_one() -> None
     assert sorted(Session.objects.values_list("ended_reason", flat=True)) == ["", "password"]
 
 
-def test_a_password_that_an_administrator_sets_ends_the_sessions_of_whoever_stole_the_old_one() -> None:
+def test_password_set_by_administrator_ends_the_sessions_of_a_thief() -> None:
     anna = person()
     person("root", is_staff=True, is_superuser=True)
     thief, admin = browser(), browser()
@@ -352,7 +352,7 @@ def test_a_password_that_an_administrator_sets_ends_the_sessions_of_whoever_stol
     assert is_signed_in(admin)
 
 
-def test_the_same_password_hashed_anew_at_sign_in_ends_no_session(settings: Any) -> None:
+def test_rehashing_the_password_at_sign_in_ends_no_session(settings: Any) -> None:
     anna = person()
     there = browser()
     sign_in(there)
@@ -368,7 +368,7 @@ def test_the_same_password_hashed_anew_at_sign_in_ends_no_session(settings: Any)
     assert is_signed_in(there)
 
 
-def test_a_reset_password_ends_all_sessions_and_the_link_works_once() -> None:
+def test_password_reset_ends_all_sessions_and_its_link_works_once() -> None:
     person()
     there, here = browser(), browser()
     sign_in(there)
@@ -387,7 +387,7 @@ def test_a_reset_password_ends_all_sessions_and_the_link_works_once() -> None:
     assert "This link has expired" in browser().get(path, follow=True).text
 
 
-def test_a_reset_for_nobody_answers_like_one_for_somebody() -> None:
+def test_reset_for_an_unknown_address_answers_like_for_a_known_one() -> None:
     person()
 
     answers = [
@@ -398,7 +398,7 @@ def test_a_reset_for_nobody_answers_like_one_for_somebody() -> None:
     assert len({(answer.status_code, answer["Location"]) for answer in answers}) == 1
 
 
-def test_attack_an_unlocked_screen_is_not_enough_to_take_an_account_over() -> None:
+def test_attack_unlocked_screen_is_not_enough_to_take_over_an_account() -> None:
     person()
     client = browser()
     with time_machine.travel(time.time() - 3600):
@@ -413,7 +413,7 @@ def test_attack_an_unlocked_screen_is_not_enough_to_take_an_account_over() -> No
     assert [address for message in mail.outbox for address in message.to] == ["anneke@example.com"]
 
 
-def test_mails_name_the_portal_and_hold_no_placeholders() -> None:
+def test_emails_name_the_portal_and_contain_no_placeholders() -> None:
     person()
     browser().post("/accounts/password/reset/", {"email": "anna@example.com"})
 
@@ -424,7 +424,7 @@ def test_mails_name_the_portal_and_hold_no_placeholders() -> None:
 
 
 @pytest.mark.parametrize("host", [f"{HOST}:4444", "127.0.0.1:4444"])
-def test_attack_the_host_header_of_a_strangers_request_chooses_where_the_mailed_link_leads(host: str) -> None:
+def test_attack_host_header_does_not_choose_where_an_emailed_link_leads(host: str) -> None:
     person()
 
     browser().post("/accounts/password/reset/", {"email": "anna@example.com"}, headers={"host": host})
@@ -434,7 +434,7 @@ def test_attack_the_host_header_of_a_strangers_request_chooses_where_the_mailed_
     assert urlsplit(link[0]).netloc == HOST
 
 
-def test_guessing_passwords_is_slowed_down_for_all_processes_together(valkey: ValkeyServer) -> None:
+def test_failed_sign_ins_are_rate_limited_across_processes(valkey: ValkeyServer) -> None:
     person()
 
     texts = [sign_in(browser(), password=f"wrong-{number}").text for number in range(7)]
@@ -449,7 +449,7 @@ def test_guessing_passwords_is_slowed_down_for_all_processes_together(valkey: Va
 SIGN_UP = {"email": "new@example.com", "username": "new", "password1": PASSWORD, "password2": PASSWORD}
 
 
-def test_signing_up_is_closed_unless_the_operator_opens_it() -> None:
+def test_sign_up_is_closed_by_default() -> None:
     client = browser()
 
     assert "by invitation" in client.post("/accounts/signup/", SIGN_UP).text
@@ -457,7 +457,7 @@ def test_signing_up_is_closed_unless_the_operator_opens_it() -> None:
 
 
 @override_settings(SSO_OPEN_SIGNUP=True, ACCOUNT_EMAIL_VERIFICATION="mandatory")
-def test_a_stranger_proves_the_address_before_signing_in() -> None:
+def test_new_user_confirms_the_address_before_signing_in() -> None:
     client = browser()
 
     response = client.post("/accounts/signup/", SIGN_UP)
@@ -477,7 +477,7 @@ def test_a_stranger_proves_the_address_before_signing_in() -> None:
 # --- what is written down -----------------------------------------------------------------------------
 
 
-def test_signing_in_and_out_is_written_down_without_tokens() -> None:
+def test_sign_ins_and_sign_outs_are_recorded_without_tokens() -> None:
     user = person()
     client = browser()
     sign_in(client, password="wrong-password")
@@ -499,7 +499,7 @@ def test_signing_in_and_out_is_written_down_without_tokens() -> None:
         assert secret not in everything
 
 
-def test_the_shipped_settings_hash_with_argon2() -> None:
+def test_shipped_settings_hash_with_argon2() -> None:
     from portal import settings as shipped
 
     assert shipped.PASSWORD_HASHERS[0].endswith("Argon2PasswordHasher")

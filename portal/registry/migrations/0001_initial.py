@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('access', models.CharField(choices=[('everyone', 'Everyone with an account'), ('members', 'Members: holders of a role there')], default='everyone', max_length=8, verbose_name='access')),
                 ('generation', models.PositiveIntegerField(default=1, editable=False, verbose_name='key generation')),
                 ('previous_generation', models.PositiveIntegerField(blank=True, editable=False, null=True, verbose_name='previous key generation')),
-                ('is_active', models.BooleanField(default=True, help_text='Nobody has access to an inactive site.', verbose_name='active')),
+                ('is_active', models.BooleanField(default=True, help_text='No one has access to an inactive site.', verbose_name='active')),
                 ('order', models.PositiveSmallIntegerField(default=0, verbose_name='order')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='registered')),
             ],

@@ -1,4 +1,4 @@
-"""Users: every visible change draws a version, and nothing else does."""
+"""Users: every change that a site can see allocates a version, and no other change does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def site() -> Site:
 
 @pytest.fixture
 def heard() -> Iterator[dict[str, list[frozenset[uuid.UUID]]]]:
-    """What the signals said."""
+    """The arguments of the signals that were sent."""
     said: dict[str, list[frozenset[uuid.UUID]]] = {"changed": [], "deleted": [], "ended": []}
 
     def changed(subs: frozenset[uuid.UUID], deleted: frozenset[uuid.UUID], **_: object) -> None:
@@ -65,7 +65,7 @@ def stored_version(user: User) -> int:
     return User.objects.values_list("version", flat=True).get(pk=user.pk)
 
 
-# --- every way of writing ----------------------------------------------------------------------
+# --- ways of writing ---------------------------------------------------------------------------
 
 
 def _save(user: User) -> None:

@@ -1,4 +1,4 @@
-"""The Redis user of a site: everything that ``sso_common`` does with it works, and nothing else does."""
+"""The Redis user of a site can do all that ``sso_common`` does, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def other() -> Site:
 
 
 def connect(name: str, generation: int = 0) -> redis.Redis:
-    """A connection with a site's credentials; ``generation`` counts from the newest."""
+    """Connect with a site's credentials. ``generation`` counts from the newest."""
     dsn = dsn_for(name)
     parts = urlsplit(dsn.redis_url)
     password = dsn.site_keys[generation].redis_password
@@ -43,7 +43,7 @@ def connect(name: str, generation: int = 0) -> redis.Redis:
 
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
-    """Run ``sso_common`` as the site would."""
+    """Run ``sso_common`` as it runs at the site."""
     text = str(dsn_for(name))
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield

@@ -1,4 +1,4 @@
-"""The audit log: who did what to whom, however it is done."""
+"""The audit log: changes are recorded with their actor, however they are made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ User: Any = get_user_model()
 
 
 def events() -> list[tuple[Any, ...]]:
-    """(kind, subject, actor, detail), the oldest first, but for who signed in."""
+    """(kind, subject, actor, detail), the oldest first, without sign-ins."""
     rows = AuditEvent.objects.exclude(kind="signed_in").order_by("pk")
     return list(rows.values_list("kind", "sub", "actor", "detail"))
 
@@ -34,7 +34,7 @@ def anna() -> Any:
 
 @pytest.fixture
 def administrator() -> tuple[Any, Client]:
-    """A superuser and their browser, of whom the log says nothing yet."""
+    """A superuser and their browser; the log is empty."""
     cleo = person("cleo", is_staff=True, is_superuser=True)
     client = browser()
     sign_in(client, "cleo")

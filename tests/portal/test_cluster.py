@@ -1,4 +1,4 @@
-"""The portal at a cluster: one person's keys are on several nodes, and each node has users of its own."""
+"""The portal with a cluster: a user's keys are on several nodes, and each node has its own Redis users."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def started() -> Iterator[ValkeyCluster]:
 
 @pytest.fixture(autouse=True)
 def servers(started: ValkeyCluster) -> Iterator[ValkeyCluster]:
-    """The cluster, running and empty. The portal is at it, as the shipped user for the portal."""
+    """The cluster, running and empty. The portal connects as the shipped user."""
     started.clear()
     _, portal_user = shipped_users("sso", "unused", "portal-password").splitlines()
     for node in started.nodes:
@@ -63,14 +63,14 @@ def site() -> Site:
 
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
-    """Run ``sso_common`` as the site would, with its own rights."""
+    """Run ``sso_common`` as it runs at the site, with the site's rights."""
     text = str(dsn_for(name))
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield
 
 
 def issue_on_all(servers: ValkeyCluster, user: Any) -> list[SessionToken]:
-    """Sessions of one user, until every primary has one."""
+    """Issue sessions of one user until every primary holds one."""
     tokens, nodes = [], set()
     while len(nodes) < 3:
         tokens.append(issuing.issue(user, amr=["pwd"], remember=False)[0])
@@ -79,7 +79,7 @@ def issue_on_all(servers: ValkeyCluster, user: Any) -> list[SessionToken]:
 
 
 def connect(node: ValkeyServer, name: str) -> redis.Redis:
-    """A site's own connection to one node."""
+    """Connect to one node with a site's credentials."""
     dsn = dsn_for(name)
     password = dsn.site_keys[0].redis_password
     return redis.Redis(

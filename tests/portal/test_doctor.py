@@ -1,4 +1,4 @@
-"""The sites' doctor, with the Redis users that the portal really makes."""
+"""``sso_doctor`` at a site, with the Redis user that the portal creates."""
 
 from __future__ import annotations
 

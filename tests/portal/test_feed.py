@@ -1,4 +1,4 @@
-"""The feed: what a site is told, in which order, and who may ask."""
+"""The feed: what a site sees, in which order, and which requests are answered."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def members() -> Site:
 
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
-    """What ``sso_common`` would do at the site."""
+    """Run ``sso_common`` as it runs at the site."""
     with override_settings(SSO_DSN=str(dsn_for(name))):
         yield
 
 
 def signed_by(name: str, path: str, *, method: str = "GET", nonce: str | None = None) -> str:
-    """The ``Authorization`` header that a site would send."""
+    """The ``Authorization`` header of a site."""
     with at_site(name):
         return client.authorization(method, path, nonce or uuid.uuid4().hex)
 
@@ -78,7 +78,7 @@ def told(site: Site, after: int = 0, limit: int = 100) -> list[UserSnapshot]:
     return list(read_page(site, after, limit).users)
 
 
-# --- what a site is told -----------------------------------------------------------------------
+# --- what a site sees --------------------------------------------------------------------------
 
 
 def test_open_site_sees_every_user_once_in_their_latest_state(site: Site) -> None:
@@ -207,7 +207,7 @@ def test_page_takes_four_queries_whatever_its_size(
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database with as many connections as the test likes."""
+    """A database to which a test can open several connections."""
     if request.param == "postgres":
         address = request.getfixturevalue("postgres_url")
     else:
@@ -218,7 +218,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.postgres
 def test_version_is_never_visible_before_an_earlier_one(postgres_url: str) -> None:
-    """The row that is committed late got its version early: the classical way to skip it for ever."""
+    """A transaction that gets its version first and commits last must not be skipped."""
     with real_database(postgres_url) as alias:
         site = Site.objects.create(name="site_a", origin="https://a.sso.localhost", title="A")
         slow, quick = people("slow", "quick")
@@ -248,7 +248,7 @@ def test_version_is_never_visible_before_an_earlier_one(postgres_url: str) -> No
 
 
 def wait_for_a_lock(alias: str) -> None:
-    """Return when some connection waits for another's lock."""
+    """Return when a connection waits for a lock."""
     deadline = time.monotonic() + 20
     with connections[alias].cursor() as cursor:
         while time.monotonic() < deadline:
@@ -256,7 +256,7 @@ def wait_for_a_lock(alias: str) -> None:
             if cursor.fetchone()[0]:
                 return
             time.sleep(0.01)
-    pytest.fail("Nobody waits: versions are not drawn under a lock.")
+    pytest.fail("No connection waits: versions are allocated without a lock.")
 
 
 def test_change_committed_while_a_page_is_read_is_in_the_next_page(
@@ -324,7 +324,7 @@ def test_reader_misses_no_user_during_concurrent_writes(real: str) -> None:
     }
 
 
-# --- who may ask -------------------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------------------------
 
 USERS = "/sso/v1/users?after=0&limit=10"
 
@@ -518,7 +518,7 @@ def test_nonce_is_stored_for_as_long_as_its_request_could_be_replayed(
 
     left = valkey.admin.ttl(f"sso:nonce:site_a:{NONCE}")
 
-    # A site whose clock is a minute ahead has signed what is fresh for two minutes.
+    # If a site's clock is a minute ahead, its request is fresh for two minutes.
     assert 120 < left <= 130
 
 

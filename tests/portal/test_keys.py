@@ -1,4 +1,4 @@
-"""Keys: derived, rotated with nobody signed out, and never shared between sites."""
+"""Keys are derived, rotate without signing users out, and are not shared between sites."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = {"SSO_ROOT_SECRET": "b2YtdGhlLXRlc3RzLW9mLXRoZS10ZXN0cy1vZi10aGUtdGVzdHM"
 
 @contextlib.contextmanager
 def configured(**environment: str) -> Iterator[Keyring]:
-    """The portal, started again with other environment variables."""
+    """The portal, restarted with other environment variables."""
     base = {**ROOT, "SSO_PORTAL_URL": "http://portal.sso.localhost", "SSO_REDIS_URL": VALKEY_URL}
     ring = keyring_from(base | environment)
     dsn = str(portal_dsn_from(base | environment, ring))
@@ -120,7 +120,7 @@ def test_signing_key_rotates_without_signing_users_out() -> None:
     with configured(SSO_SIGNING_KEYS="2,1", SSO_SIGNING_KEY="1"):
         published_dsn = dsn_for("site_a")
         sign_in(during)
-        # A site with the old DSN and one with the new both accept everybody.
+        # Sites with the old DSN and with the new one accept all sessions.
         for client in (before, during):
             record = sign_record(identity_of(token_of(client)))
             verify_record(record, old_dsn.public_keys)
@@ -151,7 +151,7 @@ def test_attack_record_signed_with_a_retired_key_opens_nothing() -> None:
 
     with configured(SSO_SIGNING_KEYS="2"):
         assert not is_signed_in(client)
-        assert resigning.resign_all() == 0  # nor can it be laundered into a good one
+        assert resigning.resign_all() == 0  # nor does re-signing make it valid
         assert not is_signed_in(client)
 
 

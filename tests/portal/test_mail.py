@@ -1,4 +1,4 @@
-"""Mail settings in the words of the Django that runs."""
+"""The settings for mail exist in the installed version of Django."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a visitor may be sent: exact origins of registered sites, the portal, and nowhere else."""
+"""Redirects lead to exact origins of registered sites or to the portal, and nowhere else."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ TRICKS = [
     "blob:http://a.sso.localhost/x",
     "view-source:http://a.sso.localhost/",
     "//a.sso.localhost/",
-    "http://c.sso.localhost/",  # registered, and not active
+    "http://c.sso.localhost/",  # registered, but inactive
     "http://a.sso.localhost/" + "x" * 5000,
     '"><script>alert(1)</script>',
     "http://a.sso.localhost/<script>",

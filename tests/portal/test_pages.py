@@ -1,4 +1,4 @@
-"""The portal's own pages: what they show to whom."""
+"""The portal's pages."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_too_long_name_is_refused_with_an_error() -> None:
     page = client.post("/account/", {"first_name": "x" * 151, "last_name": ""})
 
     assert "errorlist" in page.text
-    assert ">Anna<" in page.text  # the header still shows who one is
+    assert ">Anna<" in page.text  # the header still shows the old name
     assert identity_of(token_of(client)).user.first_name == "Anna"
 
 
@@ -136,7 +136,7 @@ def test_attack_invalid_sid_is_a_404_without_a_query(sid: str, django_assert_max
     client = browser()
     sign_in(client)
 
-    with django_assert_max_num_queries(1) as captured:  # who asks
+    with django_assert_max_num_queries(1) as captured:  # the user
         response = client.post("/account/sessions/end/", {"sid": sid})
 
     assert response.status_code == 404

@@ -1,4 +1,4 @@
-"""Sites and roles: who may enter where, and the commands that register and rotate sites."""
+"""Sites and roles: who has access to which site, and the commands for operators."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ A = "https://a.sso.localhost"
 
 
 def dsn_in(text: str) -> Dsn:
-    """The DSN that a command printed, alone on its line."""
+    """Parse the line that a command printed."""
     return parse_dsn(text.removesuffix("\n"))
 
 
 def run(*arguments: str) -> tuple[str, str]:
-    """Run a command; returns what it printed, and what it said."""
+    """Run a command and return its output and its messages."""
     out, err = StringIO(), StringIO()
     call_command(*arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
 
 
-# --- who may enter ------------------------------------------------------------------------------------
+# --- access ------------------------------------------------------------------------------------------
 
 
 def test_access_map_contains_only_sites_that_are_open_to_the_user() -> None:
@@ -228,7 +228,7 @@ def test_operator_lists_and_ends_sessions() -> None:
 
     assert not is_signed_in(there)
     assert run("sso_sessions", "reap")[0] == "2 ended sessions were deleted from Redis.\n"
-    # Until they expire, only their rows keep them ended should an old Redis come back.
+    # Until a session expires, only its row keeps it ended if an old Redis comes back.
     assert run("sso_sessions", "prune", "--days", "0")[0] == "0 sessions were deleted.\n"
     with time_machine.travel(time.time() + 8 * 86400):
         assert run("sso_sessions", "prune", "--days", "0")[0] == "2 sessions were deleted.\n"
@@ -282,5 +282,5 @@ def test_demo_data_can_run_again_and_updates_addresses() -> None:
     assert second == first
     assert Site.objects.get(name="site_a").origin == "http://a.sso.localhost:9001"
     assert get_user_model().objects.get(username="anna").first_name == "Renamed"
-    assert not Grant.objects.exists()  # what a person changed in the demo stays changed
+    assert not Grant.objects.exists()  # changes made in the demo are kept
     assert "demo-password-anna" in first

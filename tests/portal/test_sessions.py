@@ -1,4 +1,4 @@
-"""A session's life: issued, signed anew, ended, and kept ended."""
+"""Sessions are issued, re-signed, ended, and stay ended."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_change_while_a_record_is_written_reaches_the_session(monkeypatch: pytes
     access_map = access.access_map
 
     def change_meanwhile(asked: Any) -> Any:
-        # Committed before the record and its index entry exist, so that re-signing finds nothing.
+        # Committed before the record and its index entry exist, so re-signing finds nothing.
         get_user_model().objects.filter(pk=user.pk).update(first_name="Changed")
         return access_map(asked)
 
@@ -167,7 +167,7 @@ def test_record_written_while_a_site_closes_does_not_contain_the_site(
     def close_meanwhile(asked: Any) -> Any:
         monkeypatch.setattr(access, "access_map", access_map)
         sites = access_map(asked)
-        # Committed before there is a row, so that nobody finds this session to sign it anew.
+        # Committed before the row exists, so re-signing does not find the session.
         Site.objects.filter(name="site_a").update(**change)
         return sites
 
@@ -177,7 +177,7 @@ def test_record_written_while_a_site_closes_does_not_contain_the_site(
     assert not identity_of(token).is_admitted_to("site_a")
 
 
-# --- signing anew -----------------------------------------------------------------------------------
+# --- re-signing -------------------------------------------------------------------------------------
 
 
 def test_change_of_a_user_reaches_all_live_sessions() -> None:
@@ -370,7 +370,7 @@ def test_end_sessions_keeps_the_excepted_session() -> None:
 def test_end_sessions_ends_a_session_that_the_database_has_lost() -> None:
     user = person()
     token = issue(user)
-    Session.objects.all().delete()  # restored from a backup of yesterday
+    Session.objects.all().delete()  # as if restored from a backup
 
     ending.end_sessions([user.pk])
 
@@ -397,7 +397,7 @@ def test_ending_an_account_ends_its_sessions(way: str) -> None:
     assert Session.objects.get().ended_reason == "account"
 
 
-# --- Redis was away ---------------------------------------------------------------------------------
+# --- outages of Redis -------------------------------------------------------------------------------
 
 
 def test_change_during_an_outage_of_redis_reaches_sessions_later(valkey: ValkeyServer) -> None:
@@ -449,7 +449,7 @@ def test_session_brought_back_by_a_failover_is_deleted_again(valkey: ValkeyServe
     record = record_of(token)
     ending.end_session(token.sid, EndReason.REVOKED)
 
-    # The new primary had not yet heard of the deletion.
+    # As if the deletion had not reached the new primary.
     valkey.admin.set(store.identity_key("sso", token.sid), record, ex=1000)
     valkey.restart()
     assert is_alive(token)
@@ -482,7 +482,7 @@ def test_attack_malformed_events_are_ignored(valkey: ValkeyServer) -> None:
         {"type": "signed_out"},
         {"type": "signed_out", "sid": "nobody", "site": "x" * 500},
         {"type": "signed_out", "sid": b"\xff\xfe"},
-        # PostgreSQL refuses a NUL; nobody could sign in as long as the event is in the stream.
+        # PostgreSQL refuses a NUL, and no user could sign in while the event is in the stream.
         {"type": "signed_out", "sid": "A" * 21 + "\x00"},
         {"nonsense": "x"},
     ):
@@ -529,7 +529,7 @@ def test_attack_sign_out_in_another_sites_name_is_recorded_as_a_claim(
 
 
 def test_run_ids_have_a_fixed_length_however_many_nodes_there_are() -> None:
-    # Six names of 40 characters are longer than their column, and then nobody could sign in.
+    # Six ids of 40 characters would be too long for their column, and no user could sign in.
     assert len(administration.run_ids()) == 64
 
 
@@ -552,13 +552,13 @@ def test_catch_up_deletes_only_old_sessions_and_events(settings: Any) -> None:
     user = person()
     old, recent, live = issue(user), issue(user), issue(user)
     now = timezone.now()
-    # Ended long ago, but its record would open it until it expires, should an old Redis come back.
+    # Ended long ago, but until it expires, an old Redis could bring it back.
     Session.objects.filter(sid=recent.sid).update(ended_at=now - datetime.timedelta(days=300), is_gone=True)
     Session.objects.filter(sid=old.sid).update(expires=now - datetime.timedelta(days=91))
     for days in (11, 9):
         audit.record("signed_in", detail=f"{days} days ago")
         AuditEvent.objects.filter(detail=f"{days} days ago").update(at=now - datetime.timedelta(days=days))
-    Progress.objects.filter(name="pruned").delete()  # another day
+    Progress.objects.filter(name="pruned").delete()  # as if on another day
 
     following.catch_up()
 

@@ -1,4 +1,4 @@
-"""Signing in and out at the portal, as a browser sees it."""
+"""Sign-in and sign-out at the portal, as a browser sees them."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_sign_in_returns_to_the_site_that_it_came_from() -> None:
     assert client.get("/sso/v1/enter", {"next": back})["Location"] == back
 
 
-# --- nothing of the visitor's earlier cookies is kept ------------------------------------------------
+# --- cookies planted by an attacker ------------------------------------------------------------------
 
 
 def test_attack_planted_anonymous_session_is_not_used_after_sign_in() -> None:
@@ -149,7 +149,7 @@ def test_attack_planted_sso_cookie_is_replaced_at_sign_in() -> None:
     sign_in(mallory, "mallory")
     client.cookies[SSO] = mallory.cookies[SSO].value
 
-    sign_in(client)  # the form is for visitors; whoever is signed in goes on
+    sign_in(client)  # does nothing, because a user is signed in
     client.post("/accounts/logout/")
     sign_in(client)
 
@@ -268,7 +268,7 @@ def test_late_response_does_not_delete_the_cookie_of_a_newer_sign_in() -> None:
     fast.cookies[SSO] = slow.cookies[SSO].value
     store.run(store.end_session(token_of(slow).sid, user.pk))
 
-    sign_in(fast)  # in another tab, before the first tab's request is answered
+    sign_in(fast)  # in another tab, before the first tab gets its response
     response = slow.get("/sso/v1/signed-out")
 
     assert SSO not in cookies_set(response)
@@ -408,7 +408,7 @@ def test_attack_unlocked_screen_is_not_enough_to_take_over_an_account() -> None:
     assert response["Location"].startswith("/accounts/reauthenticate/")
     client.post(response["Location"], {"password": "wrong-password"})
     assert not mail.outbox
-    client.post(response["Location"], {"password": PASSWORD})  # allauth then goes on with the change
+    client.post(response["Location"], {"password": PASSWORD})  # allauth then continues with the change
 
     assert [address for message in mail.outbox for address in message.to] == ["anneke@example.com"]
 
@@ -474,7 +474,7 @@ def test_new_user_confirms_the_address_before_signing_in() -> None:
     assert identity_of(token_of(client)).user.email_verified
 
 
-# --- what is written down -----------------------------------------------------------------------------
+# --- audit log ----------------------------------------------------------------------------------------
 
 
 def test_sign_ins_and_sign_outs_are_recorded_without_tokens() -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable
 
+from allauth.core import context
 from django.utils import timezone
 
+from portal.audit import services as audit
 from portal.batches import batches
 from portal.registry.models import Site
 from sso_common import store
@@ -17,6 +19,7 @@ from sso_common.keys import PORTAL
 
 from . import records
 from .models import EndReason, Session, SessionQuerySet
+from .visitors import client_ip
 
 
 def end_session(sid: str, reason: EndReason) -> None:
@@ -63,6 +66,12 @@ def reap() -> int:
 def end_rows(sids: Iterable[str], reason: EndReason) -> int:
     """Mark sessions as ended whose records are gone, or are being deleted. Returns how many were live."""
     return Session.objects.filter(sid__in=list(sids)).end(reason)
+
+
+def record_sign_out(sid: str, sub: uuid.UUID) -> None:
+    """Add a sign-out at the portal to the audit log."""
+    ip = client_ip(context.request) if context.request is not None else None
+    audit.record("signed_out", sub=sub, actor=sub, sid=sid, ip=ip)
 
 
 def site_names() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import NamedTuple
-from uuid import UUID
 
 from sso_common import sessions, store
 from sso_common.adoption import adoptable
@@ -13,7 +12,7 @@ from sso_common.identity import Identity
 from sso_common.tokens import SessionToken
 
 from . import records
-from .ending import end_rows
+from .ending import end_rows, record_sign_out
 from .models import EndReason
 
 
@@ -25,19 +24,12 @@ class Issued(NamedTuple):
     max_age: int | None
 
 
-class Ended(NamedTuple):
-    """A session that has ended. Its token must leave the SSO cookie."""
-
-    sid: str
-    #: The user whom this request has signed out; None if the session had ended before.
-    sub: UUID | None = None
-
-
 class SessionStore(sessions.SessionStore):
     """``SESSION_ENGINE = "portal.sessions.engine"``."""
 
     issued: Issued | None = None
-    ended: Ended | None = None
+    #: The sid of a session that has ended. Its token must leave the SSO cookie.
+    ended: str | None = None
 
     def enter(self, token: SessionToken, identity: Identity, max_age: int | None = None) -> None:
         """Become the signed-in session that the portal has just issued.
@@ -60,7 +52,7 @@ class SessionStore(sessions.SessionStore):
             self.run(store.delete_anonymous(anonymous_key))
 
     def sign_out_flow(self) -> Flow[None]:
-        """End the session everywhere, and its row in the database."""
+        """End the session everywhere, and in the portal's own books: its row, its index, the audit log."""
         yield from self.resolve_flow()
         identity = self._identity or self._verified
         if identity is None:
@@ -69,6 +61,7 @@ class SessionStore(sessions.SessionStore):
         yield partial(end_rows, [identity.sid], EndReason.SIGNED_OUT)
         yield from records.remove_from_index(identity.sid, identity.sub)
         yield from super().sign_out_flow()
-        self.ended = Ended(identity.sid, identity.sub)
+        self.ended = identity.sid
+        yield partial(record_sign_out, identity.sid, identity.sub)
 
     sign_out, asign_out = sessions.both(sign_out_flow)  # type: ignore[arg-type]

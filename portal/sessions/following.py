@@ -89,11 +89,11 @@ def follow_sign_outs() -> None:
         sites = site_names() if found else []
         for each in found:
             if each.site != PORTAL and end_rows([each.sid], EndReason.SIGNED_OUT):
-                record_sign_out(each, sites)
+                record_sign_out_at_site(each, sites)
         Progress.write("events", newest)
 
 
-def record_sign_out(sign_out: SignOut, sites: list[str]) -> None:
+def record_sign_out_at_site(sign_out: SignOut, sites: list[str]) -> None:
     """Add a sign-out at a site to the audit log. Which site it was is only a claim."""
     row = Session.objects.get(sid=sign_out.sid)
     site = sign_out.site if sign_out.site in sites else ""

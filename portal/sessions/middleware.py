@@ -33,7 +33,7 @@ class PortalSessionMiddleware(SessionMiddleware):
         session = cast(SessionStore, request.session)
         if session.issued is not None and response.status_code < 500:
             set_sso_cookie(response, session.issued.token.value, session.issued.max_age)
-        elif session.ended is not None and not is_replaced(session.ended.sid):
+        elif session.ended is not None and not is_replaced(session.ended):
             delete_sso_cookie(response)
 
 

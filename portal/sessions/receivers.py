@@ -1,4 +1,6 @@
-"""Starts, re-signs and ends sessions when users sign in or out, and when users or sites change.
+"""Starts sessions when users sign in, and follows changes of users and sites.
+
+A sign-out needs no receiver: ``engine.SessionStore.sign_out`` does all of it.
 
 A Redis that cannot answer never undoes what was decided: rows say what is left to do, and
 ``following.catch_up`` does it.
@@ -14,7 +16,7 @@ from typing import Any
 from allauth.account.signals import password_changed, password_reset, password_set
 from allauth.core import context
 from django.contrib.auth import get_user_model
-from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.signals import post_save
@@ -43,7 +45,7 @@ def portal_session(request: HttpRequest | None) -> SessionStore | None:
     return session if isinstance(session, SessionStore) else None
 
 
-# --- signing in and out ----------------------------------------------------------------------
+# --- signing in ------------------------------------------------------------------------------
 
 
 @receiver(user_logged_in, dispatch_uid="sessions.signed_in")
@@ -60,17 +62,6 @@ def start_session(request: HttpRequest, user: Any, **_: Any) -> None:
     session.enter(token, identity, max_age=identity.exp - identity.auth_time if remember else None)
     audit.record("signed_in", sub=user.pk, actor=user.pk, sid=token.sid, ip=visitor.ip)
     try_to_catch_up()
-
-
-@receiver(user_logged_out, dispatch_uid="sessions.signed_out")
-def finish_sign_out(request: HttpRequest, **_: Any) -> None:
-    session = portal_session(request)
-    if session is None:
-        return
-    session.sign_out()  # sso_common's receiver does the same, before or after this one
-    if session.ended is not None:
-        sid, sub = session.ended
-        audit.record("signed_out", sub=sub, actor=sub, sid=sid, ip=client_ip(request))
 
 
 @receiver(user_login_failed, dispatch_uid="sessions.sign_in_failed")

@@ -31,16 +31,13 @@ def write_record(sub: uuid.UUID, sid: str, record: bytes, idle: int, exp: int) -
     index = store.user_key(namespace, sub)
     # The index first, and confirmed (in a cluster, another node may hold it): ending all sessions of a
     # user must find every record.
-    store.checked(
-        (
-            yield [
-                ("ZREMRANGEBYSCORE", index, "-inf", int(time.time())),
-                ("ZADD", index, exp, sid),
-                ("EXPIREAT", index, exp, "NX"),
-                ("EXPIREAT", index, exp, "GT"),
-            ]
-        )
-    )
+    indexed = yield [
+        ("ZREMRANGEBYSCORE", index, "-inf", int(time.time())),
+        ("ZADD", index, exp, sid),
+        ("EXPIREAT", index, exp, "NX"),
+        ("EXPIREAT", index, exp, "GT"),
+    ]
+    store.checked(indexed)
     store.checked((yield [("SET", store.identity_key(namespace, sid), record, "EX", idle, "NX")]))
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from portal.registry.destinations import checked_next, site_at
 from sso_common.exceptions import IdentityExpired, NoIdentity
 
-from .engine import Ended, SessionStore
+from .engine import SessionStore
 
 
 @never_cache
@@ -38,9 +38,8 @@ def signed_out(request: HttpRequest) -> HttpResponse:
     Users who are still signed in stay so: a link to this page signs no one out.
     """
     session = cast(SessionStore, request.session)
-    is_over = session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired)
-    if is_over and session.presented_sid is not None:
-        session.ended = Ended(session.presented_sid)
+    if session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired):
+        session.ended = session.presented_sid
     target = checked_next(request.GET.get("next", ""))
     site = site_at(target)
     context = {"back_to": target if site else None, "back_title": site.title if site else ""}

@@ -11,11 +11,7 @@ BATCH: Final = 500
 
 
 def batches(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield lists of at most 500 items.
-
-    >>> [len(batch) for batch in batches(range(1200))]
-    [500, 500, 200]
-    """
+    """Yield lists of at most ``BATCH`` items."""
     items = list(items)
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]

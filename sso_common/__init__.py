@@ -27,8 +27,8 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 A request: ``tokens``, ``identity``, ``store``, ``flows``, ``fields``, ``adoption``, ``idle``, ``sessions``,
 ``cookies``, ``http``, ``middleware``, ``refusals``, ``backends``, ``views``, ``responses``, ``addresses``.
 
-A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``users``, ``models``,
-``admission``.
+A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,
+``models``, ``admission``.
 
 Operating it: ``checks``, ``doctor``, ``management``, ``testing``.
 """

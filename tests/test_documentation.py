@@ -18,8 +18,6 @@ CODE = re.compile(r"```.*?```|`[^`]+`", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: What Django looks for by its name.
 NOT_IN_THE_STORY = {"__init__", "admin", "apps", "migrations", "urls"}
-#: Modules that are about to come or go.
-UNDER_WAY = {"follow", "rights"}
 #: Commands of Django that the documents name.
 STOCK = {"check", "migrate", "createsuperuser", "makemigrations", "test"}
 
@@ -67,16 +65,16 @@ def test_modules_that_the_architecture_names_exist() -> None:
         re.findall(r"`(\w+)/?`", " ".join(re.findall(r"^\|[^|]*\|((?: `\w+/?`)+) \|", text, re.MULTILINE)))
     )
 
-    assert named - modules() - UNDER_WAY == set()
-    assert modules() - named - NOT_IN_THE_STORY - UNDER_WAY == set()
+    assert named - modules() == set()
+    assert modules() - named - NOT_IN_THE_STORY == set()
 
 
 def test_reading_order_names_every_module() -> None:
     text = (ROOT / "sso_common" / "__init__.py").read_text().partition("The modules in reading order")[2]
     named = set(re.findall(r"``(\w+)``", text))
 
-    assert named - modules() - UNDER_WAY == set()
-    assert modules() - named - NOT_IN_THE_STORY - UNDER_WAY == set()
+    assert named - modules() == set()
+    assert modules() - named - NOT_IN_THE_STORY == set()
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])

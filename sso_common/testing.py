@@ -18,17 +18,21 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from http.cookies import SimpleCookie
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final
 
+from asgiref.sync import sync_to_async
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
 
 from . import conf, store
 from .dsn import Dsn
 from .identity import Ed25519, Identity, encode_payload, record_signer
 from .keys import KEY_BYTES, derive, key_id
 from .snapshot import UserSnapshot
-from .tokens import SessionToken, mint_token
+from .tokens import SessionToken, mint_token, parse_token
 
 _private_key: Final = Ed25519PrivateKey.generate()
 
@@ -106,7 +110,7 @@ def make_identity(
     'Anna'
     """
     now = int(time.time())
-    admitted = {conf.site(): roles} if sites is None else sites
+    admitted = {conf.dsn().site: roles} if sites is None else sites
     user = UserSnapshot(sub=subject(username), version=1, username=username, email=f"{username}@example.com")
     return Identity(
         sid=token.sid,
@@ -130,7 +134,7 @@ def sign_record(identity: Identity, private_key: Ed25519PrivateKey = _private_ke
 
 def store_record(sid: str, record: bytes, idle: int = 12 * 3600) -> None:
     """Store a record where the portal would store it, for ``idle`` seconds."""
-    store.client().set(store.identity_key(conf.namespace(), sid), record, px=idle * 1000)
+    store.ask([("SET", store.identity_key(conf.dsn().namespace, sid), record, "PX", idle * 1000)])
 
 
 def sign_in(client: Any, username: str = "anna", **options: Any) -> Identity:
@@ -142,16 +146,40 @@ def sign_in(client: Any, username: str = "anna", **options: Any) -> Identity:
         identity = sign_in(client, "anna", roles=["editor"])
         assert client.get("/").context["user"].username == "anna"
     """
-    if PUBLIC_KEY not in conf.public_keys():
+    if PUBLIC_KEY not in conf.dsn().public_keys:
         raise RuntimeError("This site does not trust the test key: set SSO_DSN to make_dsn(…).")
     token = mint_token()
     identity = make_identity(token, username, **options)
     store_record(token.sid, sign_record(identity), identity.idle)
-    client.cookies[conf.cookie_name()] = token.value
+    client.cookies[conf.dsn().cookie_name] = token.value
+    if not isinstance(client, SignedInMixin):
+        client.__class__ = type(type(client).__name__, (SignedInMixin, type(client)), {})
     return identity
+
+
+class SignedInMixin:
+    """Makes ``client.session`` the session that the client's next request will have.
+
+    Django's own knows the session cookie only, so it would be another, empty session.
+    """
+
+    cookies: SimpleCookie
+
+    @property
+    def session(self) -> Any:
+        """The session behind both cookies."""
+        sso, own = self.cookies.get(conf.dsn().cookie_name), self.cookies.get(settings.SESSION_COOKIE_NAME)
+        if sso is None or not sso.value:
+            return super().session  # type: ignore[misc]
+        key = own.value if own is not None else None
+        return import_module(settings.SESSION_ENGINE).SessionStore(key, token=parse_token(sso.value))
+
+    async def asession(self) -> Any:
+        """``session`` for async code."""
+        return await sync_to_async(lambda: self.session)()
 
 
 def sign_out(client: Any) -> None:
     """End the session of a test client as another site would: the cookie stays, the record goes."""
-    token = client.cookies[conf.cookie_name()].value
-    store.client().unlink(store.identity_key(conf.namespace(), token.partition(".")[0]))
+    token = client.cookies[conf.dsn().cookie_name].value
+    store.ask([("UNLINK", store.identity_key(conf.dsn().namespace, token.partition(".")[0]))])

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import redis
-from redis.client import Pipeline
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from sso_common.flows import Command, Commands
@@ -120,27 +119,3 @@ class Cluster:
             # Without a retry after a time-out: a replica may have taken over by then.
             self._servers.setdefault(name, Server(self._client.pool(name), repeats=redis.ConnectionError))
         return self._servers[name]
-
-
-class Batch(Pipeline):
-    """A pipeline of commands with one key each, whatever nodes hold the keys."""
-
-    def __init__(self, client: ClusterClient) -> None:
-        node = client.get_redis_connection(next(iter(client.nodes_manager.nodes_cache.values())))
-        super().__init__(node.connection_pool, node.response_callbacks, transaction=False, shard_hint=None)
-        self._cluster = Cluster(client)
-
-    def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Send all of it. Raises the first refusal, after everything was sent."""
-        stack = list(self.command_stack)
-        self.reset()
-        answers = self._cluster.ask([args for args, _ in stack]) if stack else []
-        refusals = [answer for answer in answers if isinstance(answer, redis.ResponseError)]
-        if refusals and raise_on_error:
-            raise refusals[0]
-        return [
-            answer
-            if isinstance(answer, redis.ResponseError) or args[0] not in self.response_callbacks
-            else self.response_callbacks[args[0]](answer, **options)
-            for (args, options), answer in zip(stack, answers, strict=True)
-        ]

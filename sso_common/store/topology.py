@@ -67,12 +67,6 @@ class ClusterClient(RedisCluster):
         outage.end()
         return answer
 
-    def pipeline(self, transaction: bool | None = None, shard_hint: Any = None) -> Any:
-        """Commands of one key each, of any slots; they are no transaction."""
-        from .cluster import Batch  # for as long as the portal sends pipelines
-
-        return Batch(self)
-
     def close(self) -> None:
         """Close all connections; redis-py leaves those of its pools to the garbage collector."""
         super().close()

@@ -247,12 +247,6 @@ async def test_aforce_login_works_as_in_stock_django(async_client: AsyncClient) 
     assert (await async_client.get("/async/user/")).content == b"local"
 
 
-async def test_aforce_login_while_signed_in_does_not_decide_who_is_signed_in(visitor: AsyncClient) -> None:
-    await visitor.aforce_login(await User.objects.acreate_user("local"))
-
-    assert (await visitor.get("/async/user/")).content == b"anna"
-
-
 async def test_alogin_inside_a_signed_in_session_comes_first(visitor: AsyncClient) -> None:
     await User.objects.acreate_user("operator")
 

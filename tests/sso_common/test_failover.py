@@ -12,7 +12,7 @@ import pytest
 from django.test import Client, override_settings
 
 from demo.parts import Watchdog
-from demo.topology import free_port
+from demo.ports import free_port
 from sso_common import conf, store, testing
 from sso_common.exceptions import StoreUnavailable
 from sso_common.sessions import SessionStore

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from demo.options import ROOT, Options
 from demo.parts import Part, Watchdog
-from demo.topology import free_port, is_free
+from demo.ports import free_port, is_free
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Protocol
 import pytest
 
 from demo.options import ROOT
-from demo.topology import free_port, is_free
+from demo.ports import free_port, is_free
 
 
 class Demo:

@@ -12,7 +12,7 @@ import pytest
 import redis
 from playwright.sync_api import Browser, Page
 
-from demo.topology import free_port
+from demo.ports import free_port
 from sso_common.conf import parse_dsn
 from tests.conftest import need_program
 from tests.stories.people import EVERYWHERE, Person, Visitor

@@ -30,7 +30,8 @@ from pathlib import Path
 import redis
 
 from demo.options import ROOT, Options, options
-from demo.topology import Topology, free_port
+from demo.ports import free_port
+from demo.topology import Topology
 from demo.valkey import wait_until_ready
 
 _SERVERS = ("portal", "site_a", "site_b")

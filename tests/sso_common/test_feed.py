@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -29,6 +30,7 @@ from sso_common.exceptions import (
 )
 from sso_common.keys import key_id
 from tests.sso_common.portal import Portal
+from tests.timing import WAIT, tries_within
 
 
 @pytest.fixture
@@ -281,13 +283,11 @@ def test_a_portal_that_is_not_there_is_unavailable() -> None:
 def test_a_portal_that_never_answers_is_given_up(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "TIMEOUT", 0.2)
     release = threading.Event()
-    portal.before = lambda path: release.wait(10) and None
-    started = time.monotonic()
+    portal.before = lambda path: release.wait(WAIT) and None
 
-    with pytest.raises(PortalUnavailable, match="Timeout"):
-        feed.fetch_status()
-
-    assert time.monotonic() - started < 5
+    for attempt in tries_within(5):
+        with attempt, pytest.raises(PortalUnavailable, match="Timeout"):
+            feed.fetch_status()
     release.set()
 
 
@@ -298,7 +298,7 @@ def test_a_portal_that_answers_drop_by_drop_is_given_up(monkeypatch: pytest.Monk
 
         def drip() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, contextlib.suppress(OSError):  # hung up on
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
                 while not stop.wait(0.05):
                     connection.sendall(b"x")

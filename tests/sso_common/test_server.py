@@ -10,7 +10,8 @@ import redis
 from redis.exceptions import ResponseError
 
 from sso_common.server import Server
-from tests.servers import VALKEY_URL, ValkeyServer
+from tests.servers import VALKEY_URL, ValkeyServer, until
+from tests.timing import WAIT
 
 
 @pytest.fixture
@@ -30,18 +31,20 @@ def test_one_after_the_other_uses_the_same_connection(pool: redis.ConnectionPool
     assert _connection_id(server) == _connection_id(server)
 
 
-def test_two_at_once_use_two(pool: redis.ConnectionPool) -> None:
+def test_two_at_once_use_two(pool: redis.ConnectionPool, valkey: ValkeyServer) -> None:
     server = Server(pool)
     seen: list[int] = []
 
     def wait_for_an_answer() -> None:
-        seen.extend(server.ask([("CLIENT", "ID"), ("BLPOP", "nothing", "0.2")])[:1])
+        seen.extend(server.ask([("CLIENT", "ID"), ("BLPOP", "queue", "60")])[:1])
 
     threads = [threading.Thread(target=wait_for_an_answer) for _ in range(4)]
     for thread in threads:
         thread.start()
+    until(lambda: valkey.admin.info("clients")["blocked_clients"] == 4)
+    valkey.admin.rpush("queue", *range(4))
     for thread in threads:
-        thread.join()
+        thread.join(WAIT)
 
     assert len(set(seen)) == 4
 

@@ -128,12 +128,15 @@ def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
     def ring(*_: object) -> None:
         raise OutOfTime
 
+    def read_until_it_rings() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        store.read_session(token.sid)
+
     before = signal.signal(signal.SIGALRM, ring)
     valkey.pause()
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(OutOfTime):
-            store.read_session(token.sid)
+            read_until_it_rings()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -210,11 +213,11 @@ def test_a_session_may_be_large(token: SessionToken) -> None:
 
 
 def test_a_site_session_lives_as_long_as_the_identity(token: SessionToken) -> None:
-    store.client().pexpire(record_name(token), 5_000)
+    store.client().pexpire(record_name(token), 500_000)
 
     store.save_site_session(token.sid, Changes({b"a": b"1"}))
 
-    assert 4_000 < store.client().pttl(site_name(token)) <= 5_000
+    assert 400_000 < store.client().pttl(site_name(token)) <= 500_000
 
 
 def test_a_save_does_not_resurrect_a_session_that_was_ended_elsewhere(token: SessionToken) -> None:
@@ -238,11 +241,11 @@ def test_an_anonymous_session_that_is_gone_is_not_brought_back() -> None:
 
 def test_each_save_of_an_anonymous_session_starts_its_time_anew() -> None:
     _anonymous()
-    store.client().pexpire(anonymous_name(KEY), 5_000)
+    store.client().pexpire(anonymous_name(KEY), 60_000)
 
     store.save_anonymous(KEY, Changes({}), HOUR, create=False)
 
-    assert store.client().ttl(anonymous_name(KEY)) > HOUR - 10
+    assert store.client().ttl(anonymous_name(KEY)) > HOUR - 60
 
 
 # --- adopting ------------------------------------------------------------------------------------
@@ -321,23 +324,23 @@ def test_deleting_the_sites_data_ends_nothing(token: SessionToken) -> None:
 
 
 def test_extending_reaches_the_record_and_the_sites_data_in_one_round_trip(token: SessionToken) -> None:
-    store.client().pexpire(record_name(token), 60_000)
+    store.client().pexpire(record_name(token), 600_000)
     store.save_site_session(token.sid, Changes({b"a": b"1"}))
 
     with counted_trips() as trips:
-        store.touch_session(token.sid, 120_000)
+        store.touch_session(token.sid, 1_200_000)
 
     assert len(trips) == 1
     for name in (record_name(token), site_name(token)):
-        assert 110_000 < store.client().pttl(name) <= 120_000
+        assert 1_100_000 < store.client().pttl(name) <= 1_200_000
 
 
 def test_extending_never_shortens(token: SessionToken) -> None:
-    before = store.client().pttl(record_name(token))
+    before = store.client().pexpiretime(record_name(token))
 
     store.touch_session(token.sid, 1_000)
 
-    assert store.client().pttl(record_name(token)) >= before - 1_000
+    assert store.client().pexpiretime(record_name(token)) == before
 
 
 def test_extending_does_not_resurrect(token: SessionToken) -> None:

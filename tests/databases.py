@@ -18,6 +18,8 @@ from django.db import connections
 from django.db.utils import load_backend
 from django.test import override_settings
 
+from tests.timing import WAIT
+
 ALIAS = "real"
 
 
@@ -104,7 +106,7 @@ class Worker(threading.Thread):
         finally:
             _disconnect()
 
-    def result(self, timeout: float = 30) -> Any:
+    def result(self, timeout: float = WAIT) -> Any:
         self.join(timeout)
         assert not self.is_alive(), "The thread did not finish."
         if self.error is not None:

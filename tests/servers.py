@@ -29,6 +29,7 @@ from redis.crc import key_slot
 from demo.parts import Part, Watchdog
 from demo.ports import free_port
 from demo.valkey import prepare, wait_until_ready
+from tests.timing import WAIT
 
 #: Each test process (each worker of pytest-xdist) has a port of its own for as long as it runs.
 VALKEY_PORT = free_port()
@@ -50,6 +51,8 @@ class ValkeyServer:
         password = hashlib.sha256(VALKEY_PASSWORD.encode()).hexdigest()
         command = prepare(folder / "valkey", port, f"user default on #{password} ~* &* +@all\n")
         command[0] = os.environ.get("SSO_TEST_REDIS") or command[0]
+        # Otherwise Redis holds back its writes while a slow disk syncs, and loses them when it is killed.
+        command += ["--appendfsync", "no"]
         self._part = Part("valkey", [*command, *options], os.environ, folder / "valkey.log", watchdog)
 
     def start(self) -> None:
@@ -130,7 +133,9 @@ class ValkeyCluster:
             home = folder / str(number)
             home.mkdir()
             options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
-            options += ["--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"]
+            # A node that gets no processor for a second is not dead.
+            options += ["--cluster-node-timeout", "2000", "--cluster-replica-validity-factor", "0"]
+            options += ["--repl-diskless-sync-delay", "0"]
             options += ["--masterauth", VALKEY_PASSWORD]
             self.nodes.append(ValkeyServer(home, watchdog, free_port(), options))
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
@@ -209,7 +214,7 @@ class ValkeyCluster:
             node.kill()
 
 
-def until(is_done: Callable[[], bool], seconds: float = 20) -> None:
+def until(is_done: Callable[[], bool], seconds: float = WAIT) -> None:
     """Return when something is so. Errors of Redis on the way mean that it is not yet."""
     deadline = time.monotonic() + seconds
     while True:
@@ -348,7 +353,7 @@ def _postgres_package() -> Path:
 def _wait_for_postgres(address: str, part: Part) -> None:
     import psycopg
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT
     while True:
         try:
             psycopg.connect(address, connect_timeout=2).close()

@@ -79,7 +79,9 @@ def test_remember_me_lasts_longer_and_never_for_ever(valkey: ValkeyServer) -> No
 
     identity = identity_of(token)
     assert (identity.exp - identity.auth_time, identity.idle) == (90 * 86400, 14 * 86400)
-    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(14 * 86400_000, abs=5000)
+    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(
+        14 * 86400_000, abs=60_000
+    )
 
 
 def test_no_secret_is_stored_anywhere(valkey: ValkeyServer) -> None:
@@ -98,7 +100,7 @@ def test_the_index_forgets_itself_with_the_longest_session(valkey: ValkeyServer)
     issue(user, remember=True)
     issue(user)
 
-    assert valkey.admin.ttl(store.user_key("sso", user.pk)) == pytest.approx(90 * 86400, abs=5)
+    assert valkey.admin.ttl(store.user_key("sso", user.pk)) == pytest.approx(90 * 86400, abs=60)
 
 
 def test_redis_away_means_nobody_is_signed_in_and_no_row_says_so(valkey: ValkeyServer) -> None:
@@ -199,7 +201,7 @@ def test_signing_anew_changes_neither_session_nor_its_times(valkey: ValkeyServer
 
     after = identity_of(token)
     assert replace(after, iat=before.iat) == before
-    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(1_000_000, abs=5000)
+    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(1_000_000, abs=60_000)
 
 
 @pytest.mark.parametrize("way", ["save", "queryset", "bulk", "delete", "queryset_delete", "cascade", "move"])
@@ -333,7 +335,7 @@ def test_many_changes_at_once_end_with_the_last_one() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     services.resign([user.pk])
 
     assert not failures
@@ -636,7 +638,7 @@ def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer
 
     assert [(each.row.sid, each.is_current) for each in listed] == [(second.sid, True), (first.sid, False)]
     assert timezone.now() - listed[0].last_used == pytest.approx(
-        datetime.timedelta(seconds=600), abs=datetime.timedelta(seconds=5)
+        datetime.timedelta(seconds=600), abs=datetime.timedelta(seconds=60)
     )
     assert Session.objects.get(sid=third.sid).ended_reason == "expired"
 

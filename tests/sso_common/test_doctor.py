@@ -31,6 +31,7 @@ from sso_common.models import FeedCursor
 from sso_common.testing import PUBLIC_KEY, make_dsn
 from tests.servers import VALKEY_PORT, VALKEY_URL, ValkeyServer
 from tests.sso_common.portal import Portal
+from tests.timing import WAIT, tries_within
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -318,27 +319,26 @@ def test_a_wrong_redis_password_says_so(valkey: ValkeyServer) -> None:
 def test_a_dead_redis_is_reported_at_once(valkey: ValkeyServer) -> None:
     with as_site(valkey):
         valkey.kill()
-        began = time.monotonic()
-        [finding] = doctor.redis_reachable()
-        seconds = time.monotonic() - began
+        for attempt in tries_within(2):
+            with attempt:
+                [finding] = doctor.redis_reachable()
         valkey.start()
 
     assert finding.level is Level.FAILURE
     assert f"127.0.0.1:{VALKEY_PORT}" in finding.message
-    assert seconds < 2
 
 
 def test_a_hanging_redis_is_reported_in_bounded_time(valkey: ValkeyServer) -> None:
     with as_site(valkey):
         valkey.pause()
-        began = time.monotonic()
-        [finding] = doctor.redis_reachable()
-        seconds = time.monotonic() - began
+        for attempt in tries_within(3):
+            store.outage.end()
+            with attempt:
+                [finding] = doctor.redis_reachable()
         valkey.resume()
 
     assert finding.level is Level.FAILURE
     assert "does not answer" in finding.message
-    assert seconds < 3
 
 
 # --- the portal --------------------------------------------------------------------------------
@@ -507,13 +507,13 @@ def test_a_part_that_hangs_is_left_behind() -> None:
 
     def hang() -> Iterator[Finding]:
         yield doctor.ok("part", "first")
-        never.wait(30)
+        never.wait(WAIT)
 
-    began = time.monotonic()
-    findings = Bounded(0.2)("part", hang)
+    for attempt in tries_within(5):
+        with attempt:
+            findings = Bounded(0.2)("part", hang)
     never.set()
 
-    assert time.monotonic() - began < 5
     assert [finding.level for finding in findings] == [Level.OK, Level.FAILURE]
 
 
@@ -644,18 +644,19 @@ def test_another_host_than_the_cookies_is_a_failure(site: Site) -> None:
 def test_with_everything_hanging_it_ends_in_time(site: Site, valkey: ValkeyServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         valkey.pause()
-        began = time.monotonic()
-        done = site.run(
-            "sso_doctor", "--json", SSO_PORTAL_INTERNAL_URL=f"http://127.0.0.1:{silent.getsockname()[1]}"
-        )
-        seconds = time.monotonic() - began
+        for attempt in tries_within(15):
+            with attempt:
+                done = site.run(
+                    "sso_doctor",
+                    "--json",
+                    SSO_PORTAL_INTERNAL_URL=f"http://127.0.0.1:{silent.getsockname()[1]}",
+                )
         valkey.resume()
 
     assert done.returncode == 2
     assert levels(done)["redis.reachable"] == "failure"
     assert levels(done)["redis.rights"] == "warning"
     assert levels(done)["portal.reachable"] == "failure"
-    assert seconds < 15
 
 
 def test_colours_are_for_terminals(site: Site) -> None:
@@ -672,7 +673,7 @@ def test_colours_are_for_terminals(site: Site) -> None:
         while chunk := os.read(terminal, 65536):
             text += chunk
     os.close(terminal)
-    process.wait(timeout=30)
+    process.wait(WAIT)
 
     assert b"\x1b[" in text
     assert "\x1b[" not in site.run("sso_doctor").stdout

@@ -29,6 +29,7 @@ from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot, tombstone
 from sso_common.users import UpsertResult, UserMapper, find_drift, resolve_user, upsert_users
 from tests.databases import Worker, real_database
+from tests.timing import WAIT
 
 pytestmark = pytest.mark.django_db
 
@@ -656,7 +657,7 @@ def test_feed_and_request_may_write_the_same_new_subject_at_once(real: str) -> N
         start = threading.Barrier(4)
 
         def write(source: str, attempt: int = attempt, start: threading.Barrier = start) -> UpsertResult:
-            start.wait(10)
+            start.wait(WAIT)
             return upsert_users([person(f"ada{attempt}"), person(f"bob{attempt}")], source=source)
 
         results = [each.result() for each in [Worker(lambda: write("feed")) for _ in range(4)]]
@@ -672,7 +673,7 @@ def test_of_two_versions_written_at_once_the_newer_one_stays(real: str) -> None:
         start = threading.Barrier(2)
 
         def write(number: int, start: threading.Barrier = start) -> UpsertResult:
-            start.wait(10)
+            start.wait(WAIT)
             return upsert_users([person("ada", number, first_name=str(number))])
 
         for each in [Worker(lambda number=number: write(number)) for number in (version + 1, version)]:
@@ -686,7 +687,7 @@ def test_a_site_that_makes_a_user_of_the_same_name_at_the_same_moment_keeps_it(r
     start = threading.Barrier(2)
 
     def register() -> None:
-        start.wait(10)
+        start.wait(WAIT)
         for number in range(10):
             try:
                 get_user_model().objects.create_user(f"u{number}", "own@example.com")
@@ -694,7 +695,7 @@ def test_a_site_that_makes_a_user_of_the_same_name_at_the_same_moment_keeps_it(r
                 continue  # the synced user was first: this form would say that the name is taken
 
     def sync() -> None:
-        start.wait(10)
+        start.wait(WAIT)
         for number in range(10):
             assert not upsert_users([person(f"u{number}")]).failed
 

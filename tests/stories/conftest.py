@@ -26,6 +26,7 @@ from tests.conftest import need_program
 from tests.stories.people import Person, Visitor
 from tests.stories.shell import Shell
 from tests.stories.topology import StoryTopology, story_topology
+from tests.timing import WAIT
 
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
@@ -149,7 +150,7 @@ def new_visitor(browser: Browser, topology: StoryTopology) -> Iterator[Callable[
 
     def visitor() -> Visitor:
         context = browser.new_context(locale="en-GB")
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(1000 * WAIT)
         contexts.append(context)
         return Visitor(context.new_page(), topology)
 

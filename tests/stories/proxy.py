@@ -10,6 +10,7 @@ import datetime as dt
 import string
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from demo.options import ROOT, Options
 from demo.parts import Part, Watchdog
 from demo.ports import free_port, is_free
+from tests.timing import WAIT
 
 
 @contextmanager
@@ -39,9 +41,11 @@ def _run(nginx: str, options: Options, folder: Path) -> Iterator[Part]:
     part = Part("nginx", [*command, "-g", "daemon off;"], {}, folder / "nginx.log", watchdog)
     part.start()
     try:
+        deadline = time.monotonic() + WAIT
         while is_free(options.tls_port):
-            if not part.is_running():
-                raise AssertionError(f"nginx ended:\n{(folder / 'error.log').read_text()}")
+            if not part.is_running() or time.monotonic() > deadline:
+                raise AssertionError(f"nginx did not start:\n{(folder / 'error.log').read_text()}")
+            time.sleep(0.05)
         yield part
     finally:
         part.stop()

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from demo.options import ROOT
+from tests.timing import WAIT
 
 
 class Shell:
@@ -48,7 +49,7 @@ class Shell:
 
     def close(self) -> None:
         """End it."""
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=WAIT)
 
 
 def run(source: str, names: dict[str, Any]) -> Any:

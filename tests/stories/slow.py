@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-WAIT = 20.0
+#: Seconds, as a safety net: a story does several things while a response is held back.
+WAIT = 120.0
 
 
 @dataclass

@@ -9,6 +9,7 @@ from pathlib import Path
 from demo.options import ROOT
 from sso_common.conf import parse_dsn
 from tests.stories.topology import StoryTopology
+from tests.timing import WAIT
 
 
 def manage(folder: Path, options: list[str], *command: str) -> subprocess.CompletedProcess[str]:
@@ -18,7 +19,7 @@ def manage(folder: Path, options: list[str], *command: str) -> subprocess.Comple
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT,
         check=False,
     )
 

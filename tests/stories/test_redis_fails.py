@@ -8,10 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
+from sso_common.outage import Outage
 from tests.stories.people import EVERYWHERE, Person, Visitor
 from tests.stories.test_cart import cart, put_into_cart
 from tests.stories.topology import StoryTopology
+from tests.timing import tries_within
 
+#: The promise: seconds until a page says that Redis does not answer.
+LIMIT = 1.5
+#: Seconds after which a server asks Redis again, so that another try waits as long as the first.
+PAUSE = Outage.PAUSE + 0.1
 #: Pages that need the session.
 NEEDING = [
     ("site_a", "/notes/"),
@@ -34,14 +40,16 @@ def test_pages_that_need_the_session_are_503_soon_and_touch_no_cookie(
     cookies = {part: visitor.cookies_for(part) for part in EVERYWHERE}
 
     getattr(topology.parts["redis"], harm)()
-    answers = {place: topology.get(*place, cookies=cookies[place[0]]) for place in NEEDING}
 
-    for place, answer in answers.items():
-        assert answer.status == 503, place
-        assert int(answer.headers["Retry-After"]) > 0, place
-        assert "Set-Cookie" not in answer.headers, place
-        assert answer.seconds < 1.5, f"{place} took {answer.seconds:.2f} s"
-        assert "no-store" in answer.headers["Cache-Control"], place
+    for place in NEEDING:
+        for attempt in tries_within(LIMIT, pause=PAUSE):
+            with attempt:
+                answer = topology.get(*place, cookies=cookies[place[0]])
+
+            assert answer.status == 503, place
+            assert int(answer.headers["Retry-After"]) > 0, place
+            assert "Set-Cookie" not in answer.headers, place
+            assert "no-store" in answer.headers["Cache-Control"], place
 
 
 @pytest.mark.parametrize("harm", ["kill", "pause"])
@@ -53,10 +61,13 @@ def test_pages_that_never_look_at_the_session_work(
     cookies = {part: visitor.cookies_for(part) for part in EVERYWHERE}
 
     getattr(topology.parts["redis"], harm)()
-    answers = {place: topology.get(*place, cookies=cookies[place[0]]) for place in PUBLIC}
 
-    assert {place: answer.status for place, answer in answers.items()} == dict.fromkeys(PUBLIC, 200)
-    assert all(answer.seconds < 0.5 for answer in answers.values())
+    for place in PUBLIC:
+        for attempt in tries_within(0.5):
+            with attempt:
+                answer = topology.get(*place, cookies=cookies[place[0]])
+
+            assert answer.status == 200, place
 
 
 @pytest.mark.parametrize("harm", ["kill", "pause"])
@@ -66,15 +77,14 @@ def test_programs_are_told_in_json(visitor: Visitor, new_person: Callable[..., P
     cookies = visitor.cookies_for("site_b")
 
     getattr(topology.parts["redis"], harm)()
-    answers = [
-        topology.get("site_b", path, cookies=cookies, headers={"Accept": "application/json"})
-        for path in ("/api/me/", "/api/cart/", "/orders/")
-    ]
 
-    for answer in answers:
-        assert answer.status == 503
-        assert json.loads(answer.body)["error"] == "unavailable"
-        assert answer.seconds < 1.5
+    for path in ("/api/me/", "/api/cart/", "/orders/"):
+        for attempt in tries_within(LIMIT, pause=PAUSE):
+            with attempt:
+                answer = topology.get("site_b", path, cookies=cookies, headers={"Accept": "application/json"})
+
+            assert answer.status == 503, path
+            assert json.loads(answer.body)["error"] == "unavailable", path
 
 
 def test_nobody_is_signed_out_when_redis_was_killed_and_comes_back(

@@ -19,6 +19,7 @@ from tests.stories.people import EVERYWHERE, Person, Visitor
 from tests.stories.proxy import tls_proxy
 from tests.stories.test_cart import put_into_cart
 from tests.stories.topology import StoryTopology, story_topology
+from tests.timing import WAIT
 
 #: Of the demo's own people: the browser meets this topology only once.
 ANNA = Person("", "anna", "anna@example.com", "Anna Arden", "demo-password-anna")
@@ -38,7 +39,7 @@ def tls() -> Iterator[StoryTopology]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(1000 * WAIT)
     yield context.new_page()
     context.close()
 
@@ -51,7 +52,7 @@ def ask(
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = ("127.0.0.1", topology.options.tls_port)
     with (
-        socket.create_connection(address, timeout=10) as plain,
+        socket.create_connection(address, timeout=WAIT) as plain,
         context.wrap_socket(plain, server_hostname=host) as connection,
     ):
         host_header = host_header or f"{host}:{topology.options.tls_port}"

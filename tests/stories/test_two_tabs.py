@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 from tests.stories.people import EVERYWHERE, Person, Visitor, sign_out_button
 from tests.stories.slow import SlowProxy
 from tests.stories.topology import StoryTopology
+from tests.timing import WAIT
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def proxy() -> Iterator[SlowProxy]:
 @pytest.fixture
 def visitor(browser: Browser, topology: StoryTopology, proxy: SlowProxy) -> Iterator[Visitor]:
     context = browser.new_context(locale="en-GB", proxy={"server": proxy.address})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(1000 * WAIT)
     yield Visitor(context.new_page(), topology)
     context.close()
 

@@ -33,6 +33,7 @@ from demo.options import ROOT, Options, options
 from demo.ports import free_port
 from demo.topology import Topology
 from demo.valkey import wait_until_ready
+from tests.timing import WAIT
 
 _SERVERS = ("portal", "site_a", "site_b")
 
@@ -44,7 +45,6 @@ class Answer:
     status: int
     headers: Message
     body: str
-    seconds: float
 
 
 class StoryTopology(Topology):
@@ -64,6 +64,11 @@ class StoryTopology(Topology):
     def start(self) -> None:
         super().start()
         self.redis = redis.Redis.from_url(self.operator_url, decode_responses=True)
+        self._keep_writes()
+
+    def _keep_writes(self) -> None:
+        """Write at once also on a slow disk; otherwise Redis loses what it has answered when it is killed."""
+        self.redis.config_set("appendfsync", "no")
 
     def environment(self, project: str) -> dict[str, str]:
         return super().environment(project) | self._changed.get(project, {})
@@ -84,12 +89,13 @@ class StoryTopology(Topology):
         self.parts[name].start()
         if name == "redis":
             wait_until_ready(self.operator_url, self.parts[name].is_running).close()
+            self._keep_writes()
         if name in _SERVERS:
             self.wait_until_answering(name)
 
     def wait_until_answering(self, name: str) -> None:
         """Return when a server answers at all, be it well or not."""
-        self.eventually(lambda: isinstance(self.health(name), int), seconds=20)
+        self.eventually(lambda: isinstance(self.health(name), int))
 
     def restore(self) -> None:
         """Bring back every part that is stopped, dead or paused; return when all is well."""
@@ -97,7 +103,7 @@ class StoryTopology(Topology):
             part.resume()
             if not part.is_running():
                 self.restart(name)
-        self.wait_until_ready(_SERVERS, seconds=30)
+        self.wait_until_ready(_SERVERS)
 
     def manage(self, project: str, *arguments: str) -> str:
         """Run a management command of a project in its own environment; return its output."""
@@ -128,7 +134,7 @@ class StoryTopology(Topology):
         cookies: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: str | None = None,
-        timeout: float = 20,
+        timeout: float = WAIT,
     ) -> Answer:
         """One request to a server, as a program and not a browser would send it."""
         scheme, host = self.urls[name].split("://")
@@ -136,22 +142,20 @@ class StoryTopology(Topology):
         if cookies:
             sent["Cookie"] = "; ".join(f"{key}={value}" for key, value in cookies.items())
         connection = http.client.HTTPConnection("127.0.0.1", self.options.ports[name], timeout=timeout)
-        began = time.monotonic()
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()
-            text = response.read().decode(errors="replace")
-            return Answer(response.status, response.headers, text, time.monotonic() - began)
+            return Answer(response.status, response.headers, response.read().decode(errors="replace"))
         finally:
             connection.close()
 
-    def eventually(self, is_so: Callable[[], object], *, seconds: float = 15) -> None:
+    def eventually(self, is_so: Callable[[], object], *, every: float = 0.05) -> None:
         """Return as soon as ``is_so()`` is true; fail when it is not within the limit."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + WAIT
         while not is_so():
             if time.monotonic() > deadline:
-                raise AssertionError(f"Not so within {seconds:.0f} s.")
-            time.sleep(0.05)
+                raise AssertionError(f"Not so within {WAIT:.0f} s.")
+            time.sleep(every)
 
     def logs(self) -> dict[str, str]:
         """Part -> the end of its log, for a report about a failure."""

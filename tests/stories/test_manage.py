@@ -1,4 +1,4 @@
-"""``make manage``: a command of the portal beside a running demo, as the README tells newcomers."""
+"""``make manage`` runs a command of the portal beside a running demo, as the README shows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_newcomer_adds_a_site_to_the_running_demo(topology: StoryTopology) -> 
     assert "http://newcomer.sso.localhost:1" in listed.stdout
 
 
-def test_without_a_demo_it_says_so_in_one_sentence(tmp_path: Path) -> None:
+def test_without_a_running_demo_one_sentence_says_so(tmp_path: Path) -> None:
     done = manage(tmp_path, [], "sso_site", "list")
 
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""The user database is one: every change arrives, and is applied once, whoever is killed or away."""
+"""Every change of a user reaches every site once, also when a process is killed or was down."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAKE_MANY = """
 
 @pytest.fixture
 def away(topology: StoryTopology) -> Iterator[Callable[[str], None]]:
-    """Stop a site and its sync process; both are back after the story."""
+    """A function that stops a site and its sync process. Both are back after the story."""
 
     def away(site: str) -> None:
         for name in (site.replace("site", "sync"), site):
@@ -40,14 +40,14 @@ def away(topology: StoryTopology) -> Iterator[Callable[[str], None]]:
 
 
 def verify(topology: StoryTopology, site: str) -> tuple[int, dict[str, Any]]:
-    """Run ``sso_sync --verify``; return its status and what it found."""
+    """Run ``sso_sync --verify``; return its status and its report."""
     done = topology.command(site, "sso_sync", "--verify", "--json")
     return done.returncode, json.loads(done.stdout)
 
 
 @pytest.fixture
 def crowd(topology: StoryTopology, shell: Callable[[str], Shell]) -> str:
-    """Some thousand people, made while site A is not synced."""
+    """A few thousand users, created while site A's sync is down."""
     topology.parts["sync_a"].kill()
     shell("portal")(MAKE_MANY, word="crowd-", many=MANY)
     return "crowd-"
@@ -55,7 +55,7 @@ def crowd(topology: StoryTopology, shell: Callable[[str], Shell]) -> str:
 
 @pytest.fixture
 def position(topology: StoryTopology) -> Iterator[Callable[[], int]]:
-    """Where site A is in the feed; quick enough to kill its sync process between two pages."""
+    """Site A's position in the feed, read fast enough to kill the sync between two pages."""
     file = topology.environment("site_a")["DATABASE_URL"].removeprefix("sqlite:///")
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         yield lambda: database.execute("SELECT position FROM sso_common_feedcursor").fetchone()[0]
@@ -63,7 +63,7 @@ def position(topology: StoryTopology) -> Iterator[Callable[[], int]]:
 
 @pytest.fixture
 def writes(shell: Callable[[str], Shell]) -> Iterator[Callable[[], dict[str, int]]]:
-    """Counts how often site A's database writes each account: subject -> number of times."""
+    """How often site A's database has written each account: subject -> count."""
     run = "from django.db import connection; cursor = connection.cursor()\n"
     action = "BEGIN INSERT INTO story_writes VALUES (new.sub); END"
     triggers = [
@@ -85,7 +85,7 @@ def writes(shell: Callable[[str], Shell]) -> Iterator[Callable[[], dict[str, int
         shell("site_a")(run + "cursor.execute(statement)", statement=statement)
 
 
-def test_a_sync_killed_in_the_middle_loses_nothing_and_applies_nothing_twice(
+def test_a_sync_killed_between_pages_loses_nothing_and_repeats_nothing(
     topology: StoryTopology,
     shell: Callable[[str], Shell],
     crowd: str,
@@ -105,23 +105,23 @@ def test_a_sync_killed_in_the_middle_loses_nothing_and_applies_nothing_twice(
     sync.start()
     topology.eventually(lambda: position() == head)
 
-    assert start < stops[0] < stops[1] < head, "It was killed in the middle, twice."
+    assert start < stops[0] < stops[1] < head, "It was killed twice between pages."
     assert site_a("User.objects.filter(username__startswith=word).count()", word=crowd) == MANY
     counts = writes()
-    assert (len(counts), set(counts.values())) == (MANY, {1}), "Each was written, and once."
+    assert (len(counts), set(counts.values())) == (MANY, {1}), "Each account was written once."
     expected = {"ok": True, "checked": _checked(topology), "pending": 0, "drift": []}
     assert verify(topology, "site_a") == (0, expected)
 
 
 def _checked(topology: StoryTopology) -> int:
-    """How many the feed holds, from its other reader."""
+    """Return how many users the feed holds, according to site B."""
     topology.eventually(lambda: verify(topology, "site_b")[1]["pending"] == 0)
     status, report = verify(topology, "site_b")
     assert (status, report["drift"]) == (0, [])
     return int(report["checked"])
 
 
-def test_a_site_that_was_away_catches_up_from_its_cursor_and_gets_each_user_once(
+def test_a_site_that_was_down_catches_up_and_applies_each_change_once(
     topology: StoryTopology,
     shell: Callable[[str], Shell],
     new_person: Callable[..., Person],
@@ -150,14 +150,14 @@ def test_a_site_that_was_away_catches_up_from_its_cursor_and_gets_each_user_once
 
     counts = {name: result[name] for name in ("created", "updated", "deleted", "deactivated")}
     assert counts == {"created": 1, "updated": 2, "deleted": 1, "deactivated": 1}
-    assert not any(again[name] for name in counts), "Applied once."
+    assert not any(again[name] for name in counts), "The second run changes nothing."
     name = shell("site_b")("User.objects.get(sso_account__sub=sub).name", sub=mia.sub)
     assert name.startswith("Milena")
     assert shell("site_b")("User.objects.get(sso_account__sub=sub).is_active", sub=new.sub)
     assert verify(topology, "site_b")[1]["drift"] == []
 
 
-def test_a_row_that_somebody_changed_at_the_site_is_reported_and_repaired(
+def test_a_user_changed_at_the_site_is_reported_and_repaired(
     topology: StoryTopology, shell: Callable[[str], Shell], new_person: Callable[..., Person]
 ) -> None:
     mia = new_person("Mia")
@@ -180,7 +180,7 @@ def test_a_row_that_somebody_changed_at_the_site_is_reported_and_repaired(
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_an_event_brings_a_change_at_once_and_not_the_next_poll(
+def test_an_event_brings_a_change_before_the_next_poll(
     topology: StoryTopology, shell: Callable[[str], Shell], new_person: Callable[..., Person], site: str
 ) -> None:
     def wait_for_new_person() -> None:

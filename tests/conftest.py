@@ -15,10 +15,19 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sso_common import store
 from tests.servers import ValkeyServer, postgres_server
 from tests.servers import valkey_server as start_valkey
+
+# By default Hypothesis fails an example that takes 200 ms, which on a busy machine is any example.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Upper
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.accounts import services, versions
@@ -607,7 +607,6 @@ def test_the_actions_of_the_administration_do_what_they_say(ada: User, as_staff:
     not_before=st.integers(0, 2**62),
     roles=st.frozensets(st.from_regex(r"\A[a-z][a-z0-9_-]{0,31}\Z"), max_size=5),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_every_user_makes_a_snapshot_that_every_site_accepts(
     username: str, first_name: str, last_name: str, is_active: bool, not_before: int, roles: frozenset[str]
 ) -> None:

@@ -339,7 +339,6 @@ def test_any_order_of_concurrent_requests_does_what_the_model_says(valkey) -> No
         settings=settings(
             max_examples=50,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )

@@ -20,7 +20,7 @@ from django.db.models.functions import Lower
 from django.db.models.signals import post_save
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext, isolate_apps
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sso_common import testing, tokens, users
@@ -337,7 +337,7 @@ def test_a_stale_record_does_not_take_a_name_from_its_new_owner() -> None:
         max_size=5,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_is_renamed_deleted_or_taken_every_subject_has_one_user_and_own_users_stay(
     steps: list[list[tuple[int, str, bool]]],
 ) -> None:

@@ -57,7 +57,8 @@ class ValkeyServer:
     def start(self) -> None:
         """Start the process with the data it had, and return when it answers."""
         self._part.start()
-        self.admin = wait_until_ready(self.url, self._part.is_running)
+        wait_until_ready(self.url, self._part.is_running).close()
+        self.admin = redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=20)
 
     def ask(self, *command: str | int) -> Any:
         """Send a command as the operator, and return the reply."""

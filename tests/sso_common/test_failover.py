@@ -108,7 +108,7 @@ def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
 
 def change_places(primary: ValkeyServer, replica: ValkeyServer) -> None:
     """The replica is promoted; the former primary follows it. No connection is closed."""
-    assert primary.ask("WAIT", 1, 60_000) == 1
+    assert primary.ask("WAIT", 1, 10_000) == 1
     replica.ask("REPLICAOF", "NO", "ONE")
     follow(primary, replica)
 
@@ -182,7 +182,7 @@ def test_a_former_primary_that_died_is_replaced_at_once(
 ) -> None:
     primary, replica = pair
     token = issue()
-    assert primary.ask("WAIT", 1, 60_000) == 1
+    assert primary.ask("WAIT", 1, 10_000) == 1
     primary.kill()
     replica.ask("REPLICAOF", "NO", "ONE")
     address.target = replica

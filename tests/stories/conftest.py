@@ -139,7 +139,9 @@ _NUMBERS = itertools.count(1)
 def browser() -> Iterator[Browser]:
     chromium = need_program("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=BROWSER_ARGUMENTS, timeout=1000 * WAIT
+        )
         yield browser
         browser.close()
 

@@ -226,6 +226,12 @@ def until(is_done: Callable[[], bool], seconds: float = WAIT) -> None:
         time.sleep(0.02)
 
 
+def wait_until_replicated(primary: ValkeyServer, replica: ValkeyServer) -> None:
+    """Return when a replica has all writes so far. WAIT would wait only for those of its own connection."""
+    written = primary.admin.info("replication")["master_repl_offset"]
+    until(lambda: replica.admin.info("replication")["slave_repl_offset"] >= written)
+
+
 def _cluster_info(node: ValkeyServer) -> dict[str, str]:
     answer = node.ask("CLUSTER INFO")
     # Some versions of redis-py parse the reply.

@@ -18,7 +18,14 @@ from sso_common.exceptions import InvalidDsn, StoreUnavailable
 from sso_common.outage import Outage
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken, mint_token
-from tests.servers import VALKEY_PASSWORD, ValkeyCluster, ValkeyServer, until, valkey_cluster
+from tests.servers import (
+    VALKEY_PASSWORD,
+    ValkeyCluster,
+    ValkeyServer,
+    until,
+    valkey_cluster,
+    wait_until_replicated,
+)
 from tests.timing import WAIT, tries_within
 
 from .tools import (
@@ -324,9 +331,8 @@ def test_a_dead_node_takes_only_its_own_sessions_along_until_its_replica_takes_o
     session = read(there)
     session["cart"] = 1
     session.save()
-    until(lambda: first.ask("WAIT", 1, 1000) == 1)
-
     (replica,) = servers.replicas()
+    wait_until_replicated(first, replica)
     replica.pause()  # it must not take over before the dead node was missed
     first.kill()
 

@@ -16,7 +16,7 @@ from demo.ports import free_port
 from sso_common import conf, store, testing
 from sso_common.exceptions import StoreUnavailable
 from sso_common.sessions import SessionStore
-from tests.servers import VALKEY_PASSWORD, ValkeyServer, until
+from tests.servers import VALKEY_PASSWORD, ValkeyServer, until, wait_until_replicated
 
 from .tools import has_identity, issue, token_of, without_cookies
 
@@ -108,7 +108,7 @@ def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
 
 def change_places(primary: ValkeyServer, replica: ValkeyServer) -> None:
     """The replica is promoted; the former primary follows it. No connection is closed."""
-    assert primary.ask("WAIT", 1, 10_000) == 1
+    wait_until_replicated(primary, replica)
     replica.ask("REPLICAOF", "NO", "ONE")
     follow(primary, replica)
 
@@ -182,7 +182,7 @@ def test_a_former_primary_that_died_is_replaced_at_once(
 ) -> None:
     primary, replica = pair
     token = issue()
-    assert primary.ask("WAIT", 1, 10_000) == 1
+    wait_until_replicated(primary, replica)
     primary.kill()
     replica.ask("REPLICAOF", "NO", "ONE")
     address.target = replica

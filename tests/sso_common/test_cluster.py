@@ -26,7 +26,7 @@ from tests.servers import (
     valkey_cluster,
     wait_until_replicated,
 )
-from tests.timing import WAIT, tries_within
+from tests.timing import TRIES, WAIT, tries_within
 
 from .tools import (
     Anonymous,
@@ -357,7 +357,7 @@ def is_readable(token: SessionToken) -> bool:
 
 def changed(token: SessionToken) -> Iterator[SessionStore]:
     """Requests that have read a session, changed it and not saved it yet: one for each try."""
-    sessions = [read(token) for _ in range(4)]
+    sessions = [read(token) for _ in range(TRIES)]
     for session in sessions:
         session["cart"] = 1
     return iter(sessions)

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 #: Seconds, as a safety net: a story does several things while a response is held back.
-WAIT = 120.0
+LONGEST = 120.0
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Held:
 
     def wait_until_here(self) -> None:
         """Return when it has reached the proxy. The site has then written a held response."""
-        assert self._arrived.wait(WAIT), f"No {self.what} with {self.text!r} came."
+        assert self._arrived.wait(LONGEST), f"No {self.what} with {self.text!r} came."
 
     def release(self) -> None:
         """Pass it on."""
@@ -39,7 +39,7 @@ class Held:
         """Hold the first one until it is released; let later ones pass. The proxy calls this."""
         if not self._arrived.is_set():
             self._arrived.set()
-            self._released.wait(WAIT)
+            self._released.wait(LONGEST)
 
 
 class SlowProxy:
@@ -79,7 +79,7 @@ class SlowProxy:
         """Stop the proxy."""
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(WAIT)
+        self._thread.join(LONGEST)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _fetch(
         self, port: int, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST)
         try:
             sent = {name: value for name, value in headers.items() if "proxy" not in name.lower()}
             connection.request(self.command, path, body=body, headers={**sent, "Connection": "close"})

@@ -20,7 +20,6 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from demo.options import ROOT, Options, options
 from demo.ports import free_port
 from demo.topology import Topology
 from demo.valkey import wait_until_ready
-from tests.timing import WAIT
+from tests.timing import WAIT, until
 
 _SERVERS = ("portal", "site_a", "site_b")
 
@@ -151,11 +150,7 @@ class StoryTopology(Topology):
 
     def eventually(self, is_so: Callable[[], object], *, every: float = 0.05) -> None:
         """Return as soon as ``is_so()`` is true; fail when the limit is over."""
-        deadline = time.monotonic() + WAIT
-        while not is_so():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"Not so within {WAIT:.0f} s.")
-            time.sleep(every)
+        until(is_so, every=every)
 
     def logs(self) -> dict[str, str]:
         """Return part -> end of its log, for the report of a failure."""

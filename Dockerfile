@@ -1,4 +1,4 @@
-# One image for the portal and the sites: they differ in their command and environment (see docker-compose.yml).
+# One image for the portal and the sites. docker-compose.yml sets the command and the environment of each.
 FROM python:3.13-slim AS build
 WORKDIR /srv
 RUN python -m venv /opt/venv
@@ -17,5 +17,5 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER sso
 EXPOSE 8000
 ENTRYPOINT ["python"]
-# WSGI for portal and site_a; site_b says asginl in its command.
+# For the portal. docker-compose.yml has the commands of the sites.
 CMD ["-m", "granian", "--host", "0.0.0.0", "--port", "8000", "--interface", "wsgi", "portal.wsgi:application"]

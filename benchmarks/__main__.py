@@ -1,7 +1,6 @@
-"""``python -m benchmarks``: all comparisons, as a table or as JSON.
+"""``python -m benchmarks``: run all comparisons and print a table or JSON.
 
-In: options. Out: figures on standard output, what is being measured on standard error. It starts a
-Valkey and both projects' servers on 127.0.0.1, and stops them.
+Progress goes to standard error.
 """
 
 from __future__ import annotations
@@ -21,38 +20,38 @@ from . import projects, stores
 from .pairs import Effort, Ratio
 from .world import World, world
 
-#: (unit, factor, what is to be reached)
+#: (unit, factor from seconds or pages to the unit, aim)
 PAGE = ("pages/s", 1.0, "at least 1.0")
 LOAD = ("us", 1e6, "at most 1.15")
 SAVE = ("us", 1e6, "at most 1.0")
-#: By the first word of a comparison's name.
+#: First word of a comparison's name -> what it measures.
 AIMS = {"page": PAGE, "load": LOAD, "save": SAVE, "async": LOAD}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
-    parser.add_argument("--quick", action="store_true", help="a few turns: shows no more than that it runs")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--quick", action="store_true", help="run only a few turns, to test the benchmarks")
     options = parser.parse_args()
-    # Under three minutes, however busy the machine is.
+    # The time limits keep the whole run under three minutes on any machine.
     pages, calls = (Effort(4, 1), Effort(10, 1)) if options.quick else (Effort(300, 40), Effort(500, 7))
     rows: dict[str, Ratio] = {}
     with world() as made:
         for interface in projects.INTERFACES:
-            _say(name := f"page, {interface}")
+            say(name := f"page, {interface}")
             rows[name] = projects.measure(made, interface, pages)
-        _say("load and save")
+        say("load and save")
         rows.update(stores.measure(made, calls))
-        counts = {project: _counts(made, project) for project in projects.PROJECTS}
-        environment = _environment(made)
+        counts = {project: count_round_trips(made, project) for project in projects.PROJECTS}
+        environment = describe_environment(made)
     if options.json:
         ratios = {name: dataclasses.asdict(ratio) for name, ratio in rows.items()}
         print(json.dumps({"environment": environment, "ratios": ratios, "round_trips": counts}, indent=2))
     else:
-        _print_table(environment, rows, counts)
+        print_table(environment, rows, counts)
 
 
-def _print_table(
+def print_table(
     environment: dict[str, Any], rows: dict[str, Ratio], counts: dict[str, dict[str, int]]
 ) -> None:
     print(", ".join(f"{name} {value}" for name, value in environment.items()), end="\n\n")
@@ -71,7 +70,7 @@ def _print_table(
         )
 
 
-def _counts(made: World, project: str) -> dict[str, int]:
+def count_round_trips(made: World, project: str) -> dict[str, int]:
     path, *_ = projects.INTERFACES["WSGI"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.counts", path, made.cookie(project)],
@@ -82,7 +81,7 @@ def _counts(made: World, project: str) -> dict[str, int]:
     return dict(json.loads(done.stdout))
 
 
-def _environment(made: World) -> dict[str, Any]:
+def describe_environment(made: World) -> dict[str, Any]:
     return {
         "Python": platform.python_version(),
         **{name: version(name) for name in ("django", "django-redis", "redis", "granian")},
@@ -93,7 +92,7 @@ def _environment(made: World) -> dict[str, Any]:
     }
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(f"measuring {text} ...", file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
-"""What the two projects have in common: everything but session and sign-in.
+"""The settings that both projects share: everything except sessions and sign-in.
 
-In: the environment that ``world.py`` makes. Out: settings that ``ours.py`` and ``stock.py`` go on from.
+``world.py`` sets the environment variables.
 """
 
 import os
@@ -9,7 +9,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["BENCH_DATABASE"],
-        # As in production: otherwise opening the database would hide half of what is measured.
+        # As in production. Opening the database for each request would cost as much as the rest of the page.
         "CONN_MAX_AGE": None,
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL;"},
     }
@@ -39,5 +39,5 @@ TEMPLATES = [
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# The cache under stock's sessions: django-redis as its documentation sets it up.
+# The cache for stock's sessions, with the settings from django-redis' documentation.
 STOCK_CACHE = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": os.environ["BENCH_REDIS_URL"]}

@@ -1,8 +1,7 @@
-"""What one page asks of Redis and of the database: ``python -m benchmarks.counts <path> <cookie>``.
+"""Counts the round trips of a page: ``python -m benchmarks.counts <path> <Cookie header>``.
 
-In: settings (``DJANGO_SETTINGS_MODULE``), a path and a Cookie header. Out: one line of JSON with the
-numbers of round trips to Redis and of SQL queries. A process of its own, because it has one project's
-settings.
+Prints one line of JSON with the numbers of round trips to Redis and of SQL queries. It is a separate
+process, because it needs the settings of one project.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ def main() -> None:
     from django.test.utils import CaptureQueriesContext
 
     path, cookie = sys.argv[1:]
-    sent = _count_sends()
+    sent = count_sends()
 
-    def ask() -> int:
+    def get() -> int:
         return int(Client().get(path, headers={"cookie": cookie}, secure=True).status_code)
 
-    assert ask() == 200  # connects, loads scripts, verifies the record
+    assert get() == 200  # connects, loads scripts, verifies the record
     sent.clear()
     with CaptureQueriesContext(connection) as queries:
-        assert ask() == 200
+        assert get() == 200
     print(json.dumps({"redis": len(sent), "sql": len(queries)}))
 
 
-def _count_sends() -> list[int]:
-    """A list that grows by one with each round trip: redis-py sends a command, or a pipeline, at once."""
+def count_sends() -> list[int]:
+    """Return a list that grows by one item with each round trip (a command or a pipeline)."""
     sent: list[int] = []
     send: Callable[..., Any] = AbstractConnection.send_packed_command
 

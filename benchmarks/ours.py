@@ -1,4 +1,4 @@
-"""A site with ``sso_common``: the ten lines of the README, and nothing else."""
+"""A site with ``sso_common``: the ten lines of the README and nothing else."""
 
 from sso_common import conf as sso
 
@@ -22,6 +22,6 @@ AUTHENTICATION_BACKENDS = [
 ]
 SESSION_ENGINE = "sso_common.sessions"
 SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE = "__Host-session", True
-# "default" is for stores.py, which measures both session stores in one process.
+# stores.py measures both session stores in one process. Stock's uses "default".
 CACHES = {"default": STOCK_CACHE, "sso": sso.cache()}
 LOGIN_URL = "sso:login"

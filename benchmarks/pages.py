@@ -1,4 +1,4 @@
-"""The page that both projects serve: it reads the user and a value of the session, and renders a template."""
+"""The page that both projects serve. It reads the user and a session value, and renders a template."""
 
 from django.apps import apps
 from django.http import HttpRequest, HttpResponse

@@ -1,8 +1,7 @@
-"""Two ways of doing one thing, measured in turns, as a ratio.
+"""The ratio of two measurements that are taken in turns.
 
-In: two callables, each of which measures itself once. Out: a ``Ratio`` with its spread. The machine
-is never quiet, so neither figure means much alone: a busy moment hits both of a pair, and the ratio
-of a pair keeps.
+Single figures mean little on a busy machine. The two measurements of a pair are equally affected, so
+their ratio is stable.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """``ours / stock``, over many pairs; ``low`` and ``high`` bound 95 % of its bootstrap."""
+    """``ours / stock`` over many pairs. ``low`` and ``high`` are the median's 95 % bootstrap interval."""
 
     ours: float
     stock: float
@@ -32,13 +31,13 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long to measure: so many pairs, or fewer where the time is up before."""
+    """The largest number of pairs, and the time limit in seconds."""
 
     pairs: int
     seconds: float
 
     def turns(self) -> Iterator[int]:
-        """The numbers of the turns; at least four."""
+        """Yield the number of each turn until a limit is reached, but at least four turns."""
         deadline = time.monotonic() + self.seconds
         for turn in range(self.pairs):
             if turn >= 4 and time.monotonic() > deadline:
@@ -47,7 +46,10 @@ class Effort:
 
 
 def compare(ours: Callable[[], float], stock: Callable[[], float], effort: Effort) -> Ratio:
-    """Measure both in turns; which goes first alternates, so that neither has the better place."""
+    """Measure both in turns.
+
+    Each callable takes one measurement and returns it. The one that goes first alternates.
+    """
     measured = []
     for turn in effort.turns():
         if turn % 2:
@@ -57,7 +59,7 @@ def compare(ours: Callable[[], float], stock: Callable[[], float], effort: Effor
             first = ours()
             measured.append((first, stock()))
     ratios = [one / other for one, other in measured]
-    low, high = _bootstrap(ratios)
+    low, high = bootstrap(ratios)
     first_quartile, _, third_quartile = statistics.quantiles(ratios, n=4)
     return Ratio(
         ours=statistics.median(one for one, _ in measured),
@@ -71,8 +73,8 @@ def compare(ours: Callable[[], float], stock: Callable[[], float], effort: Effor
     )
 
 
-def _bootstrap(ratios: list[float]) -> tuple[float, float]:
-    """The interval that holds 95 % of the medians of samples drawn from the ratios."""
-    dice = random.Random(len(ratios))  # the same answer for the same figures
+def bootstrap(ratios: list[float]) -> tuple[float, float]:
+    """Return the interval that contains 95 % of the medians of random samples of the ratios."""
+    dice = random.Random(len(ratios))  # the same result for the same ratios
     medians = sorted(statistics.median(dice.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
     return medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES) - 1]

@@ -1,7 +1,6 @@
-"""The two projects under the demo's production server, one process each, and a client that loads them.
+"""Compares the throughput of a page in the two projects, each served by one process of granian.
 
-In: a ``World``. Out: a ``Ratio`` of the throughput of a page. The client is a closed loop: a few
-connections, each with one request under way.
+The client is a closed loop: a few connections, each with one request at a time.
 """
 
 from __future__ import annotations
@@ -24,30 +23,30 @@ from .pairs import Effort, Ratio, compare
 from .world import World
 
 PROJECTS = ("ours", "stock")
-#: Interface -> (page, application, options): as `make demo` runs Notes and Shop.
+#: Interface -> (page, application, granian's options), the same as for Notes and Shop in `make demo`.
 INTERFACES = {
     "WSGI": ("/page/", "wsgi:get_wsgi_application", ["--interface", "wsgi", "--blocking-threads", "4"]),
     "ASGI": ("/async-page/", "asgi:get_asgi_application", ["--interface", "asginl"]),
 }
 CONNECTIONS = 4
-REQUESTS = 15  # on each connection in one turn: short turns, so that both see the same machine
+REQUESTS = 15  # per connection and turn; turns are short, so that the machine's load is the same for both
 EXPECTED = b"Signed in as anna."
 
-_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 
 def measure(world: World, interface: str, effort: Effort) -> Ratio:
-    """Requests per second, in turns."""
-    with _running(world, interface) as ports, ThreadPoolExecutor(CONNECTIONS) as threads:
-        clients = {name: _clients(world, interface, name, ports[name]) for name in PROJECTS}
-        rate = {name: functools.partial(_rate, threads, clients[name]) for name in PROJECTS}
+    """Compare the requests per second of both projects."""
+    with serve(world, interface) as ports, ThreadPoolExecutor(CONNECTIONS) as threads:
+        clients = {name: connect(world, interface, name, ports[name]) for name in PROJECTS}
+        rate = {name: functools.partial(measure_rate, threads, clients[name]) for name in PROJECTS}
         for name in PROJECTS * 10:
-            rate[name]()  # warm
+            rate[name]()  # warm up
         return compare(rate["ours"], rate["stock"], effort)
 
 
 @contextlib.contextmanager
-def _running(world: World, interface: str) -> Iterator[dict[str, int]]:
+def serve(world: World, interface: str) -> Iterator[dict[str, int]]:
     _, application, options = INTERFACES[interface]
     ports = {name: free_port() for name in PROJECTS}
     watchdog = Watchdog()
@@ -63,14 +62,14 @@ def _running(world: World, interface: str) -> Iterator[dict[str, int]]:
             for part in parts:
                 part.start()
             for part, port in zip(parts, ports.values(), strict=True):
-                _wait_for(part, port)
+                wait_for(part, port)
             yield ports
         finally:
             stop_all(parts)
             watchdog.close()
 
 
-def _wait_for(part: Part, port: int) -> None:
+def wait_for(part: Part, port: int) -> None:
     for _ in range(1000):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
@@ -80,8 +79,8 @@ def _wait_for(part: Part, port: int) -> None:
     raise SystemExit(f"{part.name} did not start:\n{part.tail()}")
 
 
-class _Client:
-    """One connection. No general HTTP client: it would take as long as the page."""
+class Client:
+    """A connection. A general HTTP client would take as long as the page itself."""
 
     def __init__(self, port: int, path: str, cookie: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), 10)
@@ -89,34 +88,34 @@ class _Client:
         headers = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n"
         self._request = headers.encode("ascii")
 
-    def ask(self, times: int) -> None:
+    def get(self, times: int) -> None:
         for _ in range(times):
             self._socket.sendall(self._request)
             answer = self._socket.recv(65536)
-            while (body := answer.find(b"\r\n\r\n")) < 0 or len(answer) < body + 4 + _length(answer):
+            while (body := answer.find(b"\r\n\r\n")) < 0 or len(answer) < body + 4 + content_length(answer):
                 answer += self._more(answer)
             if not answer.startswith(b"HTTP/1.1 200") or EXPECTED not in answer:
-                raise SystemExit(f"Not the page that is measured:\n{answer.decode('utf-8', 'replace')}")
+                raise SystemExit(f"Unexpected response:\n{answer.decode('utf-8', 'replace')}")
 
     def _more(self, answer: bytes) -> bytes:
         data = self._socket.recv(65536)
         if not data:
-            raise SystemExit(f"The server hung up after {answer[:200]!r}.")
+            raise SystemExit(f"The server closed the connection after {answer[:200]!r}.")
         return data
 
 
-def _length(answer: bytes) -> int:
-    match = _LENGTH.search(answer)
+def content_length(answer: bytes) -> int:
+    match = LENGTH.search(answer)
     assert match, answer
     return int(match[1])
 
 
-def _clients(world: World, interface: str, name: str, port: int) -> list[_Client]:
-    return [_Client(port, INTERFACES[interface][0], world.cookie(name)) for _ in range(CONNECTIONS)]
+def connect(world: World, interface: str, name: str, port: int) -> list[Client]:
+    return [Client(port, INTERFACES[interface][0], world.cookie(name)) for _ in range(CONNECTIONS)]
 
 
-def _rate(threads: ThreadPoolExecutor, clients: list[_Client]) -> float:
+def measure_rate(threads: ThreadPoolExecutor, clients: list[Client]) -> float:
     began = time.perf_counter()
-    for _ in threads.map(lambda client: client.ask(REQUESTS), clients):
+    for _ in threads.map(lambda client: client.get(REQUESTS), clients):
         pass
     return len(clients) * REQUESTS / (time.perf_counter() - began)

@@ -1,11 +1,11 @@
-"""Which production server starts the demo's projects? Measures granian against gunicorn.
+"""Compares granian with gunicorn as the production server.
 
-In: nothing but this machine (needs wrk, and gunicorn and uvicorn beside the pinned requirements).
-Out: a table of requests per second, latency, start, stop and memory, as figures and as ratios.
-Run by hand: `python benchmarks/server_choice.py`; its figures are in docs/decisions/server.md.
+Prints a table of requests per second, latency, start, stop and memory. Run it by hand:
+`python -m benchmarks.server_choice`. It needs wrk, gunicorn and uvicorn, which are not in the pinned
+requirements. Its figures are in docs/decisions/server.md.
 
-Every server gets one process and serves the same Django page (one SQL query, one short template).
-The servers take turns within every round, so that a busy minute of the machine hits all of them.
+Each server has one process and serves the same Django page (one SQL query, one short template). The
+servers take turns in each round, so that other work on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import platform
 import re
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,8 @@ import time
 import urllib.request
 from importlib.metadata import version
 from pathlib import Path
+
+from demo.ports import free_port
 
 APPLICATION = """
 import django
@@ -92,10 +93,10 @@ SERVERS = {
 
 
 class Run:
-    """One server, started, loaded with wrk and stopped once."""
+    """Starts a server, loads it with wrk, and stops it."""
 
     def __init__(self, name: str, folder: Path, seconds: int, connections: int) -> None:
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-W", "ignore", *(part.format(port=port) for part in SERVERS[name])]
         address = f"http://127.0.0.1:{port}/" + ("async/" if name.startswith("asgi") else "")
         began = time.perf_counter()
@@ -103,11 +104,11 @@ class Run:
             command, cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            _wait_for(address, process)
+            wait_for(address, process)
             self.start = time.perf_counter() - began
-            _load(address, 1, connections)  # warm up
-            self.rate, self.p99 = _load(address, seconds, connections)
-            self.memory = _memory(process.pid)
+            run_wrk(address, 1, connections)  # warm up
+            self.rate, self.p99 = run_wrk(address, seconds, connections)
+            self.memory = memory_of(process.pid)
         finally:
             began = time.perf_counter()
             process.send_signal(signal.SIGTERM)
@@ -118,13 +119,7 @@ class Run:
             self.stop = time.perf_counter() - began
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(600):
         if process.poll() is not None:
             raise SystemExit(f"{process.args!r} ended with {process.returncode}")
@@ -137,8 +132,8 @@ def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit(f"{process.args!r} did not answer within 12 s")
 
 
-def _load(address: str, seconds: int, connections: int) -> tuple[float, float]:
-    """Requests per second and the 99th percentile in milliseconds; a failed request ends everything."""
+def run_wrk(address: str, seconds: int, connections: int) -> tuple[float, float]:
+    """Return requests per second and the 99th percentile in ms. Exits if a request fails."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", address]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in report or "Socket errors" in report:
@@ -150,8 +145,8 @@ def _load(address: str, seconds: int, connections: int) -> tuple[float, float]:
     return float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1, "s": 1000}[p99[2]]
 
 
-def _memory(leader: int) -> float:
-    """Resident memory of the server's process group, in MiB (shared pages count in each process)."""
+def memory_of(leader: int) -> float:
+    """Return the resident memory of a process group in MiB. Shared pages count once per process."""
     listing = subprocess.run(["ps", "-eo", "pgid=,rss="], check=True, capture_output=True, text=True).stdout
     rows = (line.split() for line in listing.splitlines())
     return sum(int(rss) for group, rss in rows if int(group) == leader) / 1024
@@ -173,6 +168,10 @@ def main() -> None:
             for name in names:
                 runs[name].append(Run(name, Path(folder), options.seconds, options.connections))
                 print(f"round {turn + 1}: {name}: {runs[name][-1].rate:.0f}/s", file=sys.stderr)
+    print_report(options, runs)
+
+
+def print_report(options: argparse.Namespace, runs: dict[str, list[Run]]) -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("granian", "gunicorn", "uvicorn", "django"))
     print(f"Python {platform.python_version()}, {packages}, {os.cpu_count()} cores")
     print(f"{options.rounds} rounds of {options.seconds} s, {options.connections} connections, medians\n")

@@ -1,5 +1,4 @@
-"""What people build by hand: every subdomain has the same SECRET_KEY, the same cache of sessions, the
-same user table, and a cookie for the parent domain."""
+"""The hand-made solution: all subdomains share SECRET_KEY, session cache, user table and session cookie."""
 
 import os
 

@@ -1,7 +1,6 @@
-"""A visitor who is signed in at both projects, and what the projects live on: a Valkey and a database.
+"""What both projects run on: a Valkey and a database, with a user who is signed in at both.
 
-In: nothing. Out: a ``World``, with the environment for both projects' processes and the visitor's
-cookies. Everything is in a temporary folder and goes with it.
+All files are in a temporary folder.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from tests.servers import VALKEY_URL, valkey_server
 
-#: What an application keeps: {name of the session: its data}.
+#: Session size -> data as an application stores it.
 SESSIONS: Mapping[str, Mapping[str, Any]] = {
     "3 keys": {
         "theme": "dark",
@@ -34,23 +33,23 @@ TYPICAL = "3 keys"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Two projects on one Valkey and one database; the visitor has one session a size at each."""
+    """Environment and cookies of the projects. The user has a session of each size at both."""
 
     environment: Mapping[str, str]
     #: Session size -> the SSO cookie's value.
     tokens: Mapping[str, str]
-    #: Session size -> the key of the stock session, which also holds Django's three auth keys.
+    #: Session size -> the key of the stock session, which also contains Django's authentication keys.
     stock_keys: Mapping[str, str]
-    #: Session size -> the keys of two anonymous sessions, at the site and at the stock project.
+    #: Session size -> the keys of two anonymous sessions, ours and stock's.
     anonymous_keys: Mapping[str, tuple[str, str]]
     server: str
 
     def environment_of(self, project: str) -> dict[str, str]:
-        """The environment of a process of one project."""
+        """The environment of a project's processes."""
         return {**os.environ, **self.environment, "DJANGO_SETTINGS_MODULE": f"benchmarks.{project}"}
 
     def cookie(self, project: str) -> str:
-        """The visitor's Cookie header at a project, with the typical session."""
+        """The Cookie header for a project, with the typical session."""
         if project == "ours":
             return f"__Secure-sso={self.tokens[TYPICAL]}"
         return f"sessionid={self.stock_keys[TYPICAL]}"
@@ -58,7 +57,7 @@ class World:
 
 @contextlib.contextmanager
 def world() -> Iterator[World]:
-    """Start it, with Django set up as the site with ``sso_common``; stop it afterwards."""
+    """Start Valkey, set Django up with the settings of ``ours.py``, and create the sessions."""
     from sso_common.testing import make_dsn
 
     with valkey_server() as valkey, tempfile.TemporaryDirectory(prefix="sso-bench-") as folder:
@@ -78,11 +77,11 @@ def world() -> Iterator[World]:
         yield World(
             environment=environment,
             server=f"{info.get('server_name', 'redis')} {info.get('valkey_version', info['redis_version'])}",
-            **_sign_in(environment["BENCH_SHARED_SECRET_KEY"]),
+            **create_sessions(environment["BENCH_SHARED_SECRET_KEY"]),
         )
 
 
-def _sign_in(shared_secret_key: str) -> dict[str, Any]:
+def create_sessions(shared_secret_key: str) -> dict[str, Any]:
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.cache import SessionStore as StockStore
     from django.test import override_settings
@@ -95,7 +94,7 @@ def _sign_in(shared_secret_key: str) -> dict[str, Any]:
     tokens, stock_keys, anonymous_keys = {}, {}, {}
     for size, data in SESSIONS.items():
         token = mint_token()
-        # One who may enter five sites, with two roles at each: a record of a common size.
+        # Access to five sites and two roles on each make a record of typical size.
         sites = {f"site_{letter}": ("editor", "staff") for letter in "abcde"}
         identity = testing.make_identity(token, "anna", sites=sites, first_name="Anna", last_name="Arendt")
         testing.store_record(token.sid, testing.sign_record(identity))
@@ -106,14 +105,14 @@ def _sign_in(shared_secret_key: str) -> dict[str, Any]:
                 BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
                 HASH_SESSION_KEY: user.get_session_auth_hash(),
             }
-        _save(SessionStore(token=token), data)
+        save(SessionStore(token=token), data)
         tokens[size] = token.value
-        stock_keys[size] = _save(StockStore(), {**authentication, **data})
-        anonymous_keys[size] = (_save(SessionStore(), data), _save(StockStore(), data))
+        stock_keys[size] = save(StockStore(), {**authentication, **data})
+        anonymous_keys[size] = (save(SessionStore(), data), save(StockStore(), data))
     return {"tokens": tokens, "stock_keys": stock_keys, "anonymous_keys": anonymous_keys}
 
 
-def _save(session: Any, data: Mapping[str, Any]) -> str:
+def save(session: Any, data: Mapping[str, Any]) -> str:
     session.update(data)
     session.save()
     return str(session.session_key)

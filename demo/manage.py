@@ -1,6 +1,6 @@
 """``make manage ARGS="…"``: runs a command of the portal's ``manage.py`` beside a running demo.
 
-In: the demo's own options, then ``--``, then the command. Out: the command's words and status.
+Takes the demo's own options, then ``--``, then the command. Exits with the command's status.
 """
 
 from __future__ import annotations
@@ -8,20 +8,25 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from .options import ROOT, Refused, parse
-from .topology import Topology
+from . import credentials, projects
+from .folder import DataFolder
+from .options import Refused, parse
 
 
 def main(arguments: list[str]) -> int:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     command = arguments[split + 1 :] or ["help"]
     try:
-        environment = Topology(parse(arguments[:split])).kept_environment("portal")
+        options = parse(arguments[:split])
     except Refused as error:
         print(error, file=sys.stderr)
         return 1
-    portal = [sys.executable, str(ROOT / "portal" / "manage.py"), *command]
-    return subprocess.run(portal, env=environment, check=False).returncode
+    folder = DataFolder(options.data_dir)
+    if not folder.credentials.exists():
+        print(f"There is no demo in {folder.path}: run `make demo` first.", file=sys.stderr)
+        return 1
+    environment = projects.environment("portal", options, folder, credentials.read(folder.credentials))
+    return subprocess.run(projects.manage("portal", *command), env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

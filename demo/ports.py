@@ -1,4 +1,4 @@
-"""Ports of 127.0.0.1 for servers that are about to start.
+"""Ports of 127.0.0.1: reserve a free one, and check that those the demo needs are free.
 
 A port that the system picks (``bind`` to port 0) comes from the range that it also uses for outgoing
 connections. Before the server starts, or while it is restarted, any client on the machine can take it.
@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Mapping
 from typing import Final
+
+from .options import Refused
 
 #: Below the range for outgoing connections (Linux: from 32768; macOS and Windows: from 49152).
 RANGE: Final = range(20_000, 30_000)
+
+#: Part -> the make variable and the command-line option that set its port.
+OPTIONS: Final = {
+    "portal": ("PORT", "--portal-port"),
+    "site_a": ("SITE_A_PORT", "--site-a-port"),
+    "site_b": ("SITE_B_PORT", "--site-b-port"),
+    "redis": ("REDIS_PORT", "--redis-port"),
+}
 
 _claims: list[socket.socket] = []
 
@@ -56,3 +67,14 @@ def _claim(port: int) -> bool:
             return True
     claim.close()
     return False
+
+
+def require_free(ports: Mapping[str, int]) -> None:
+    """Check the port of each part. Raises ``Refused`` for the first one that is in use."""
+    for name, port in ports.items():
+        if not is_free(port):
+            variable, option = OPTIONS[name]
+            raise Refused(
+                f"Port {port} (for {name}) is already in use: choose another one "
+                f"with {variable}=<port> ({option})."
+            )

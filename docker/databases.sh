@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run once by the PostgreSQL image, when its data folder is new: for each project a database, and a user who gets into
-# no other. A site that is broken into must not read the portal's passwords, nor another site's data.
+# The PostgreSQL image runs this once, when its data folder is new. Each project gets a database and a user that can
+# open no other database, so that a compromised site can read neither the portal's passwords nor another site's data.
 # Environment: POSTGRES_PORTAL_PASSWORD, POSTGRES_SITE_A_PASSWORD, POSTGRES_SITE_B_PASSWORD.
 set -eu
 

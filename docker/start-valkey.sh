@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts Valkey in a container: makes the ACL file of a new data folder from users.acl, then never touches it again
-# (`manage.py sso_site add` writes the sites' users into it).
+# Starts Valkey in a container. In a new data folder, creates the ACL file from users.acl. Later starts do not change
+# it, because `manage.py sso_site add` adds the sites' users to it.
 # Environment: OPERATOR_PASSWORD, PORTAL_PASSWORD, SSO_NAMESPACE; optional DATA (/data), CONF (/etc/valkey), PORT.
 set -eu
 umask 077
@@ -15,6 +15,6 @@ if [ ! -f "$DATA/users.acl" ]; then
         -e "s/{portal}/$(hash "${PORTAL_PASSWORD:?}")/" \
         "$CONF/users.acl" > "$DATA/users.acl"
 fi
-# Every user has a password and the network is the composition's own: protected mode would only add a second answer.
+# Protected mode is not needed: every user has a password, and the network is internal.
 exec valkey-server "$CONF/valkey.conf" --dir "$DATA" --aclfile "$DATA/users.acl" \
     --bind "${BIND:-* -::*}" --port "${PORT:-6379}" --protected-mode no

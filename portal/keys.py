@@ -16,7 +16,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,12 +24,9 @@ from django.core.exceptions import ImproperlyConfigured
 from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.exc import BadData
 
-from sso_common.conf import Dsn
+from sso_common.dsn import Dsn
 from sso_common.identity import FORMAT
-from sso_common.keys import KEY_BYTES, SiteKeys, derive, key_id
-
-#: The portal is a site, too, under this name; no other site may take it.
-PORTAL: Final = "portal"
+from sso_common.keys import KEY_BYTES, PORTAL, SiteKeys, derive, key_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import dj_database_url
 from portal.keys import keyring_from, portal_dsn_from, without_user
 from portal.mail import mail_settings
 from sso_common import conf as sso
+from sso_common.dsn import parse_dsn
 
 BASE_DIR = Path(__file__).resolve().parent
 DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
@@ -25,7 +26,7 @@ DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 
 SSO_KEYRING = keyring_from(os.environ)
 SSO_DSN = str(portal_dsn_from(os.environ, SSO_KEYRING))  # the portal is a site, too
-SSO_SITE_REDIS_URL = os.environ.get("SSO_SITE_REDIS_URL") or without_user(sso.parse_dsn(SSO_DSN).redis_url)
+SSO_SITE_REDIS_URL = os.environ.get("SSO_SITE_REDIS_URL") or without_user(parse_dsn(SSO_DSN).redis_url)
 
 # Seconds. A session ends when nobody has used it for the idle time, and at the latest at the absolute one.
 SSO_IDLE, SSO_ABSOLUTE = 12 * 3600, 7 * 86400
@@ -35,7 +36,7 @@ SSO_AUDIT_DAYS = int(os.environ.get("SSO_AUDIT_DAYS") or 400)  # how long the au
 
 SECRET_KEY, *SECRET_KEY_FALLBACKS = sso.secret_keys(SSO_DSN)
 
-PORTAL_URL = urlsplit(sso.parse_dsn(SSO_DSN).portal_url)
+PORTAL_URL = urlsplit(parse_dsn(SSO_DSN).portal_url)
 HTTPS = PORTAL_URL.scheme == "https"
 ALLOWED_HOSTS = [PORTAL_URL.hostname or "", "127.0.0.1", "localhost"]  # the latter two: sites on this machine
 
@@ -102,11 +103,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 # Rate limits must count for all worker processes together, so they are in Redis, under a prefix of their own.
 CACHES = {"sso": sso.cache(SSO_DSN)}
-CACHES["default"] = CACHES["sso"] | {"KEY_PREFIX": f"{sso.parse_dsn(SSO_DSN).namespace}:portal-cache"}
+CACHES["default"] = CACHES["sso"] | {"KEY_PREFIX": f"{parse_dsn(SSO_DSN).namespace}:portal-cache"}
 
 # --- sessions and cookies ------------------------------------------------------------------------
 
-SESSION_ENGINE = "sso_common.sessions"
+SESSION_ENGINE = "portal.sessions.engine"
 SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE = "__Host-session", True
 CSRF_COOKIE_NAME, CSRF_COOKIE_SECURE = "__Host-csrf", True
 CSRF_COOKIE_HTTPONLY = True

@@ -1,1 +1,1 @@
-"""Notes: an ordinary Django project (WSGI, stock ``auth.User``) that signs people in at the portal."""
+"""Notes: an ordinary Django project (WSGI, stock ``auth.User``) whose users sign in at the portal."""

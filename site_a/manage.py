@@ -7,7 +7,6 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run one command."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_a.settings")
     from django.core.management import execute_from_command_line

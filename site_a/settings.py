@@ -1,7 +1,7 @@
 """Settings of Notes.
 
-The lines marked ``SSO 1`` to ``SSO 10`` are all that ``sso_common`` asks of a site; the settings named
-``SSO_...`` are this site's own choices. Everything else is what any Django project has.
+The lines marked ``SSO 1`` to ``SSO 10`` are all that ``sso_common`` needs. The settings named ``SSO_...``
+are optional. Everything else is the same as in any Django project.
 
 Environment: ``SSO_DSN`` (printed by the portal), ``DATABASE_URL``, ``SITE_HOSTS``, ``SITE_PLACES``,
 ``DJANGO_DEBUG``.
@@ -21,7 +21,7 @@ ALLOWED_HOSTS = os.environ.get("SITE_HOSTS", ".localhost").split(",")
 SECRET_KEY, *SECRET_KEY_FALLBACKS = sso.secret_keys()  # SSO 2
 
 INSTALLED_APPS = [
-    "sso_common.admin.SSOAdminConfig",  # in place of django.contrib.admin: the admin behind the SSO
+    "sso_common.admin.SSOAdminConfig",  # replaces django.contrib.admin; users sign in at the portal
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -44,7 +44,7 @@ MIDDLEWARE = [
 
 AUTHENTICATION_BACKENDS = [
     "sso_common.backends.SSOBackend",  # SSO 6
-    "django.contrib.auth.backends.ModelBackend",  # a superuser of this site alone, for emergencies
+    "django.contrib.auth.backends.ModelBackend",  # for a local superuser in emergencies
 ]
 SESSION_ENGINE = "sso_common.sessions"  # SSO 7
 SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE = "__Host-session", True  # SSO 8
@@ -52,7 +52,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 CACHES["sso"] = sso.cache()  # SSO 9
 LOGIN_URL = "sso:login"  # SSO 10
 
-# What the portal's roles mean here. A role that is not listed means nothing.
+# What the portal's roles mean on this site. Roles that are not listed have no effect.
 SSO_STAFF_ROLES = ["staff"]
 SSO_ROLE_GROUPS = {"staff": "Staff", "editor": "Editors"}
 
@@ -80,7 +80,7 @@ DATABASES = {
     "default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}", conn_max_age=600)
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # `sso_sync` writes beside the server: readers must not wait, and writers must queue.
+    # The server and `sso_sync` write to the same file: readers must not wait, and writers must queue.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -93,19 +93,19 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # the few files are served from where they are: no collectstatic
+WHITENOISE_USE_FINDERS = True  # serves the few files from where they are, without collectstatic
 
-# Behind a TLS proxy, wherever the portal is; plain http is for *.localhost, where browsers accept
-# Secure cookies, too.
+# This site is behind a TLS proxy if the portal is. Without TLS it works only under *.localhost, where
+# browsers accept Secure cookies over plain HTTP.
 HTTPS = os.environ.get("SSO_DSN", "").startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^sso/health/$"]  # load balancers ask over plain http
+SECURE_REDIRECT_EXEMPT = [r"^sso/health/$"]  # load balancers use plain HTTP
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 CSRF_COOKIE_NAME, CSRF_COOKIE_SECURE = "__Host-csrf", True
 CSRF_COOKIE_SAMESITE = "Lax"
 
-# The other places of the family, for the bar at the top: "Shop=https://b.example.com".
+# The other sites, for the links at the top of each page: "Shop=https://b.example.com".
 PLACES = [place.split("=", 1) for place in os.environ.get("SITE_PLACES", "").split() if "=" in place]
 
 LOGGING = {

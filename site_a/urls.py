@@ -1,4 +1,4 @@
-"""Addresses of Notes."""
+"""URLs of Notes."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""What a WSGI server runs: ``site_a.wsgi:application``."""
+"""The WSGI application: ``site_a.wsgi:application``."""
 
 import os
 

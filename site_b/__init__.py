@@ -1,1 +1,1 @@
-"""Shop: ASGI, its own user model, an anonymous cart, a JSON API; signed in at the portal."""
+"""Shop: a Django project with ASGI, its own user model, an anonymous cart and a JSON API."""

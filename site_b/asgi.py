@@ -1,4 +1,4 @@
-"""What an ASGI server runs: ``site_b.asgi:application``."""
+"""The ASGI application: ``site_b.asgi:application``."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""From the portal's view of a user to this site's own user model (``SSO_USER_MAPPER``)."""
+"""Maps the portal's users to this site's own user model (``SSO_USER_MAPPER``)."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sso_common.users import UserMapper
 
 
 class ShopUserMapper(UserMapper):
-    """The usual fields, and one ``name`` made of two."""
+    """Fills the usual fields, and ``name`` from the first and the last name."""
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
         return {

@@ -1,6 +1,6 @@
-"""Template context: the addresses of the family's other places, for the bar at the top.
+"""Context processor for the links to the portal and the other sites at the top of each page.
 
-In: the DSN and ``settings.PLACES``. It looks neither at the session nor at the user.
+It uses neither the session nor the user, so that pages without them cost no round trip.
 """
 
 from django.conf import settings
@@ -10,5 +10,5 @@ from sso_common import conf
 
 
 def places(request: HttpRequest) -> dict[str, object]:
-    """``portal_url``, and ``places`` as pairs of name and address."""
+    """Return ``portal_url``, and ``places`` as pairs of a name and an address."""
     return {"portal_url": conf.portal_url(), "places": settings.PLACES}

@@ -1,7 +1,7 @@
 """Settings of Shop.
 
-The lines marked ``SSO 1`` to ``SSO 10`` are all that ``sso_common`` asks of a site; the settings named
-``SSO_...`` are this site's own choices. Everything else is what any Django project has.
+The lines marked ``SSO 1`` to ``SSO 10`` are all that ``sso_common`` needs. The settings named ``SSO_...``
+are optional. Everything else is the same as in any Django project.
 
 Environment: ``SSO_DSN`` (printed by the portal), ``DATABASE_URL``, ``SITE_HOSTS``, ``SITE_PLACES``,
 ``DJANGO_DEBUG``.
@@ -52,7 +52,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 CACHES["sso"] = sso.cache()  # SSO 9
 LOGIN_URL = "sso:login"  # SSO 10
 
-# This site's user has one `name`, where the portal has a first and a last one.
+# This site's users have one `name`. The portal's have a first and a last name.
 AUTH_USER_MODEL = "customers.Customer"
 SSO_USER_MAPPER = "site_b.mapping.ShopUserMapper"
 
@@ -76,10 +76,10 @@ TEMPLATES = [
     },
 ]
 
-# No persistent connections: under ASGI a request is not bound to one thread.
+# No persistent connections: under ASGI, a request is not bound to one thread.
 DATABASES = {"default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # `sso_sync` writes beside the server: readers must not wait, and writers must queue.
+    # The server and `sso_sync` write to the same file: readers must not wait, and writers must queue.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -92,21 +92,22 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # the few files are served from where they are: no collectstatic
+WHITENOISE_USE_FINDERS = True  # serves the few files from where they are, without collectstatic
 
-# Behind a TLS proxy, wherever the portal is; plain http is for *.localhost, where browsers accept
-# Secure cookies, too.
+# This site is behind a TLS proxy if the portal is. Without TLS it works only under *.localhost, where
+# browsers accept Secure cookies over plain HTTP.
 HTTPS = os.environ.get("SSO_DSN", "").startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^sso/health/$"]  # load balancers ask over plain http
+SECURE_REDIRECT_EXEMPT = [r"^sso/health/$"]  # load balancers use plain HTTP
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 CSRF_COOKIE_NAME, CSRF_COOKIE_SECURE = "__Host-csrf", True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "site_b.shop.errors.csrf_failure"
-MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"  # templates must not wait for Redis
+# Templates read messages and are synchronous, so they must not wait for Redis.
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 
-# The other places of the family, for the bar at the top: "Notes=https://a.example.com".
+# The other sites, for the links at the top of each page: "Notes=https://a.example.com".
 PLACES = [place.split("=", 1) for place in os.environ.get("SITE_PLACES", "").split() if "=" in place]
 
 LOGGING = {

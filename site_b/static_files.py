@@ -1,7 +1,7 @@
-"""Static files for ASGI. In: a request. Out: the file, or what the rest of the site answers.
+"""Static files under ASGI.
 
-WhiteNoise's own middleware is synchronous. In an ASGI site Django would take every request, static
-or not, through a thread and back for it.
+WhiteNoise's own middleware is synchronous: Django would run it in a thread for every request, static
+or not.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise that waits for nobody."""
+    """WhiteNoise as asynchronous middleware."""
 
     sync_capable = False
     async_capable = True
@@ -30,7 +30,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
 
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponse:
-        """The file, read at once: the files are small, and ASGI cannot stream a synchronous one."""
+        """Read the whole file. The files are small, and ASGI cannot stream a synchronous one."""
         answer = static_file.get_response(request.method, request.META)
         body = b""
         if answer.file is not None:

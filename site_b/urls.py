@@ -1,4 +1,4 @@
-"""Addresses of Shop."""
+"""URLs of Shop."""
 
 from django.urls import include, path
 

@@ -1,9 +1,12 @@
-"""The Django admin behind the single sign-on: ``"sso_common.admin.SSOAdminConfig"`` in
-``INSTALLED_APPS`` in place of ``"django.contrib.admin"``.
+"""The Django admin behind single sign-on.
 
-Not signed in: to the login hop. Signed in without ``is_staff``: a 403 page, where the stock admin
-would show its login form for ever. ``/admin/login/?local`` keeps Django's own form, for an
-operator's local account.
+Replace ``"django.contrib.admin"`` in ``INSTALLED_APPS``::
+
+    INSTALLED_APPS = ["sso_common.admin.SSOAdminConfig", ...]
+
+Visitors who are not signed in are sent to the portal. Users without ``is_staff`` get a 403 page, where the
+stock admin would show its login form forever. ``/admin/login/?local`` still shows Django's own form, for a
+local superuser in an emergency.
 """
 
 from __future__ import annotations
@@ -13,32 +16,28 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from . import responses
-from .views import login_path
-
-LOCAL = "local"
+from .addresses import LOCAL, login_path, safe_next
 
 
 class SSOAdminConfig(AdminConfig):
-    """Django's admin with ``SSOAdminSite`` as its site."""
+    """Django's admin, with ``SSOAdminSite`` as its site."""
 
     default_site = "sso_common.admin.SSOAdminSite"
 
 
 class SSOAdminSite(AdminSite):
-    """An admin site that signs people in at the portal."""
+    """An admin site whose users sign in at the portal."""
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """As in Django, but who is signed in and may not enter gets 403 at once, not a redirect."""
-        from .middleware import is_signed_in  # needs models; this module is imported before them
+        """As in Django, but a signed-in user without permission gets 403 at once, not a redirect."""
+        from .refusals import is_signed_in  # needs models; Django imports this module before them
 
         guarded = super().admin_view(view, cacheable)
 
@@ -51,20 +50,12 @@ class SSOAdminSite(AdminSite):
 
     @method_decorator([never_cache, login_not_required])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """See the module's docstring."""
+        """Send the visitor to the portal; see the module's docstring for the exceptions."""
+        address = safe_next(request, default=reverse("admin:index"))
         if self.has_permission(request):
-            return HttpResponseRedirect(_next(request))
+            return HttpResponseRedirect(address)
         if request.user.is_authenticated:
             return responses.forbidden(request)
         if LOCAL in request.GET or request.method == "POST":
             return super().login(request, extra_context)
-        return HttpResponseRedirect(login_path(_next(request)))
-
-
-def _next(request: HttpRequest) -> str:
-    address = request.GET.get(REDIRECT_FIELD_NAME, "")
-    if url_has_allowed_host_and_scheme(
-        address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    ):
-        return address
-    return reverse("admin:index")
+        return HttpResponseRedirect(login_path(address))

@@ -1,16 +1,16 @@
-"""Registers checks and signals, nothing else."""
+"""Registers the checks, and what happens when a user logs in or out."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.apps import AppConfig
-from django.contrib.auth.signals import user_logged_out
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.utils.translation import gettext_lazy as _
 
 
 class SSOCommonConfig(AppConfig):
-    """The site's half of single sign-on."""
+    """A site's half of single sign-on."""
 
     name = "sso_common"
     verbose_name = _("Single sign-on")
@@ -19,13 +19,28 @@ class SSOCommonConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401  registers itself
 
-        user_logged_out.connect(end_session, dispatch_uid="sso_common.end_session")
+        user_logged_in.connect(log_in, dispatch_uid="sso_common.log_in")
+        user_logged_out.connect(sign_out, dispatch_uid="sso_common.sign_out")
 
 
-def end_session(sender: Any, request: Any = None, **kwargs: Any) -> None:
-    """``django.contrib.auth.logout`` is sign-out everywhere; a bare ``flush`` is not."""
-    from .sessions import SessionStore
+def log_in(sender: Any, request: Any = None, **kwargs: Any) -> None:
+    """Forget the identity of the user who was signed in before; remember a login for emergencies."""
+    from .addresses import is_emergency_login
+    from .adoption import EMERGENCY
+    from .http import attach_identity, session_of  # needs models, which are not loaded yet
 
-    session = getattr(request, "session", None)
-    if isinstance(session, SessionStore):
+    session = session_of(request)
+    if session is not None:
+        attach_identity(request)
+        if is_emergency_login(request):
+            session[EMERGENCY] = True
+
+
+def sign_out(sender: Any, request: Any = None, **kwargs: Any) -> None:
+    """Make ``django.contrib.auth.logout`` sign out everywhere. A bare ``session.flush`` does not."""
+    from .http import attach_identity, session_of  # needs models, which are not loaded yet
+
+    session = session_of(request)
+    if session is not None:  # a session may be false
         session.sign_out()
+        attach_identity(request)

@@ -1,45 +1,68 @@
-"""The authentication backend: from a verified identity to this site's user.
-
-In: an ``Identity``. Out: the local user, or the reason why there is none. Called by the
-middleware; a project that keeps its users elsewhere overrides ``user_for`` and ``auser_for``.
-"""
+"""The authentication backend: returns this site's user for a verified identity."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import load_backend
+from django.contrib.auth import get_user_model, load_backend
 from django.contrib.auth.backends import ModelBackend
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 
-from . import users
+from . import conf, users
+from .addresses import is_emergency_login
 from .identity import Identity
+from .models import Account
 
 
 class SSOBackend(ModelBackend):
-    """Users come from the portal; permissions come from this site, as in ``ModelBackend``."""
+    """Users come from the portal. Permissions come from this site, as in ``ModelBackend``.
+
+    Override ``user_for`` to store users in another way, or to add a condition. Async requests call it, too,
+    in a thread:
+
+    >>> from sso_common.exceptions import NotAdmitted
+    >>> class StaffBackend(SSOBackend):
+    ...     def user_for(self, identity):
+    ...         if "staff" not in identity.roles:
+    ...             raise NotAdmitted
+    ...         return super().user_for(identity)
+    """
 
     def user_for(self, identity: Identity) -> Any:
-        """The local user of a subject: one query, and where it is unknown or out of date it is
-        provisioned from the record. Raises ``UserInactive`` or ``SessionRevoked``."""
+        """Return the local user of an identity, see ``users.resolve_user``.
+
+        Costs one query if the user is known and current. Raises ``UserInactive``,
+        ``SessionRevoked`` or ``NotAdmitted``.
+        """
         return users.resolve_user(identity)
 
-    async def auser_for(self, identity: Identity) -> Any:
-        """``user_for`` for async code."""
-        return await users.aresolve_user(identity)
+    def authenticate(
+        self, request: Any, username: str | None = None, password: str | None = None, **credentials: Any
+    ) -> None:
+        """Accept no credentials: users sign in at the portal.
 
-    def authenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
-        """Nobody signs in at a site with credentials: that is what the portal is for."""
-        return None
+        Raises ``PermissionDenied`` for a user who is linked to a subject, so that no other backend
+        accepts a password of this site, unless ``SSO_LOCAL_LOGIN`` is set, or in an emergency.
+        """
+        model: Any = get_user_model()
+        name = credentials.get(model.USERNAME_FIELD) if username is None else username
+        if name is None or conf.local_login() or is_emergency_login(request):
+            return
+        user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
+        if user is not None and Account._default_manager.filter(user=user).exists():
+            raise PermissionDenied
 
-    async def aauthenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
-        """See ``authenticate``."""
-        return None
+    async def aauthenticate(
+        self, request: Any, username: str | None = None, password: str | None = None, **credentials: Any
+    ) -> None:
+        """``authenticate`` for async code."""
+        await sync_to_async(self.authenticate)(request, username, password, **credentials)
 
 
 def sso_backend() -> tuple[str, SSOBackend]:
-    """The first backend in ``AUTHENTICATION_BACKENDS`` that is an ``SSOBackend``, and its path."""
+    """Return the path and an instance of the first ``SSOBackend`` in ``AUTHENTICATION_BACKENDS``."""
     for path in settings.AUTHENTICATION_BACKENDS:
         backend = load_backend(path)
         if isinstance(backend, SSOBackend):

@@ -1,7 +1,7 @@
-"""What can go wrong, in one tree of three branches: absent, untrusted, unavailable.
+"""The exceptions, in one tree with three branches: absent, untrusted, unavailable.
 
-Absent is ordinary (nobody is signed in). Untrusted is an attack or a broken deployment.
-Unavailable says nothing about the visitor, and must never be taken for absent.
+Absent is ordinary: no user is signed in. Untrusted is an attack or a broken deployment. Unavailable says
+nothing about the visitor, and is never treated as absent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 class SSOError(Exception):
     """Single sign-on failed."""
 
-    #: A stable word for logs and for the page that explains the failure.
+    #: A stable identifier, for logs and for the page that explains the failure.
     reason: ClassVar[str] = "error"
 
     def __init__(self, detail: str = "") -> None:
@@ -24,7 +24,7 @@ class SSOError(Exception):
 
 
 class Absent(SSOError):
-    """Nobody is signed in."""
+    """No user is signed in."""
 
     reason = "absent"
 
@@ -36,7 +36,7 @@ class NoToken(Absent):
 
 
 class NoIdentity(Absent):
-    """The session has ended: the store holds no identity record for it."""
+    """The session has ended: the store has no identity record for it."""
 
     reason = "ended"
 
@@ -48,49 +48,55 @@ class IdentityExpired(Absent):
 
 
 class SessionRevoked(Absent):
-    """The session is older than the last time that all of the user's sessions were ended."""
+    """The session began before all sessions of the user were ended."""
 
     reason = "revoked"
 
 
 class UserInactive(Absent):
-    """The user has been deactivated."""
+    """The user is inactive."""
 
     reason = "inactive"
 
 
 class NotAdmitted(Absent):
-    """Signed in, but not admitted to this site."""
+    """The user is signed in, but has no access to this site."""
 
     reason = "not-admitted"
 
 
+class LocalLoginRefused(Absent):
+    """The user is linked to a subject, and signs in at the portal."""
+
+    reason = "local-login"
+
+
 class Untrusted(SSOError):
-    """Something was presented that the portal did not issue."""
+    """The portal did not issue what was presented."""
 
     reason = "untrusted"
 
 
 class MalformedToken(Untrusted):
-    """The SSO cookie does not hold a session token."""
+    """The SSO cookie does not contain a session token."""
 
     reason = "malformed-cookie"
 
 
 class ConflictingTokens(Untrusted):
-    """Two different SSO cookies arrived in one request; a sibling host may be tossing cookies."""
+    """The request has two different SSO cookies; a sibling host may be tossing cookies."""
 
     reason = "two-cookies"
 
 
 class MalformedRecord(Untrusted):
-    """The identity record is not in the form that the portal writes."""
+    """The identity record does not have the portal's format."""
 
     reason = "malformed-record"
 
 
 class UnknownKey(Untrusted):
-    """The identity record is signed with a key that this site does not know."""
+    """The signing key is not known to this site."""
 
     reason = "unknown-key"
 
@@ -114,7 +120,7 @@ class WrongSecret(Untrusted):
 
 
 class MalformedSnapshot(Untrusted):
-    """A user snapshot is not in the form that the portal sends."""
+    """The user snapshot does not have the portal's format."""
 
     reason = "malformed-snapshot"
 
@@ -126,19 +132,20 @@ class RequestRefused(Untrusted):
 
 
 class MalformedFeed(Untrusted):
-    """The answer of the portal's feed is not in the form that the portal sends."""
+    """The feed's answer does not have the portal's format."""
 
     reason = "malformed-feed"
 
 
 class FeedRewound(Untrusted):
-    """The portal has fewer versions than this site has read: it was restored from a backup, or is another."""
+    """The portal's newest version is older than what this site has read. It was restored from a backup, or
+    it is another portal."""
 
     reason = "feed-rewound"
 
 
 class Unavailable(SSOError):
-    """A part that is needed to answer did not answer."""
+    """A service that is needed did not answer."""
 
     reason = "unavailable"
 
@@ -149,6 +156,10 @@ class StoreUnavailable(Unavailable):
     reason = "store-unavailable"
 
 
+class StoreRefused(StoreUnavailable):
+    """Redis refused a command."""
+
+
 class PortalUnavailable(Unavailable):
     """The portal cannot answer."""
 
@@ -156,4 +167,4 @@ class PortalUnavailable(Unavailable):
 
 
 class InvalidDsn(ImproperlyConfigured):
-    """SSO_DSN cannot be used as it is; the message says which part and what it should be."""
+    """SSO_DSN is invalid. The message says which part, and what it should be."""

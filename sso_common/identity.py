@@ -1,8 +1,4 @@
-"""Identity records: what the portal signs and every site verifies.
-
-In: the bytes stored under a session's name, and the token that the browser presented. Out: a
-frozen ``Identity``, or the reason why there is none. This module can verify and cannot sign.
-"""
+"""Identity records: signed by the portal, verified by every site."""
 
 from __future__ import annotations
 
@@ -45,11 +41,12 @@ PublicKeys = tuple[tuple[str, bytes], ...]
 class Ed25519(SigningAlgorithm):
     """Ed25519 (RFC 8032) for itsdangerous; the key is the raw 32-byte public key.
 
-    The half of it that signs lives at the portal: a site has no code that could.
+    Only ``verify_signature`` is implemented. A subclass at the portal signs, with the private key, which
+    no site has.
     """
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        """Refused: see ``portal.sessions.signing``."""
+        """Raise ``NotImplementedError``: see ``portal.sessions.signing``."""
         raise NotImplementedError("A site cannot sign an identity record.")
 
     def verify_signature(self, key: bytes, value: bytes, sig: bytes) -> bool:
@@ -63,11 +60,15 @@ class Ed25519(SigningAlgorithm):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is signed in, since when, how, and where they may go: a verified identity record.
+    """A verified identity record: who is signed in, since when, how, and with access to which sites.
 
-    Times are whole seconds since the epoch; ``exp`` is the absolute expiry, ``idle`` the idle
-    timeout in seconds. ``amr`` are authentication methods (RFC 8176). ``sites`` maps each site
-    that the subject may enter to their roles there. ``user`` carries no roles of its own.
+    In a view, it is ``request.sso``::
+
+        if request.sso and "editor" in request.sso.roles: ...
+
+    Times are whole seconds since the epoch; ``exp`` is the absolute expiry, ``idle`` the idle timeout in
+    seconds. ``amr`` are authentication methods (RFC 8176). ``sites`` maps each site that the user has
+    access to, to the user's roles there. ``user`` has no roles of its own.
     """
 
     sid: str
@@ -82,29 +83,29 @@ class Identity:
 
     @property
     def sub(self) -> uuid.UUID:
-        """The subject: the user's permanent id, the same at every site."""
+        """The user's permanent id, the same at every site."""
         return self.user.sub
 
     def is_admitted_to(self, site: str) -> bool:
-        """Whether the subject may enter a site. Closed unless the record names the site."""
+        """Whether the user has access to a site: only if the record names it."""
         return site in self.sites
 
     def roles_at(self, site: str) -> frozenset[str]:
-        """The subject's roles at a site; none where the site is not named."""
+        """The user's roles at a site; none where the user has no access."""
         return self.sites.get(site, frozenset())
 
     @property
     def roles(self) -> frozenset[str]:
-        """The subject's roles at this site."""
-        return self.roles_at(conf.site())
+        """The user's roles at this site."""
+        return self.roles_at(conf.dsn().site)
 
     def snapshot_for(self, site: str) -> UserSnapshot:
-        """The user as the feed would show them to a site at this moment."""
+        """The user's snapshot as the feed would send it to a site now."""
         return replace(self.user, roles=self.roles_at(site))
 
 
 def encode_payload(identity: Identity, kid: str) -> bytes:
-    """The part of a record that is signed: format, key id and claims."""
+    """The signed part of a record: format, key id and claims."""
     claims = {
         "sid": identity.sid,
         "bind": identity.bind,
@@ -121,7 +122,7 @@ def encode_payload(identity: Identity, kid: str) -> bytes:
 
 
 def record_signer(key: bytes, algorithm: SigningAlgorithm) -> Signer:
-    """The itsdangerous signer of records; the key is used as it is, for it is derived already."""
+    """The itsdangerous signer of records. The key is already derived, so it is used as it is."""
     return Signer(key, salt=b"", sep=b".", key_derivation="none", algorithm=algorithm)
 
 
@@ -129,9 +130,9 @@ def record_signer(key: bytes, algorithm: SigningAlgorithm) -> Signer:
 def verify_record(record: bytes, public_keys: PublicKeys) -> Identity:
     """Verify a record's signature and return its claims.
 
-    Success is remembered by the record's exact bytes and the keys, so a signature is checked once
-    and not once a request. Expiry and binding are not checked here: see ``verify_identity``.
-    Raises ``MalformedRecord``, ``UnknownKey`` or ``BadSignature``.
+    The result is cached by the record's exact bytes and the keys, so a signature is not checked in
+    every request. Expiry and binding are not checked here: see ``verify_identity``. Raises
+    ``MalformedRecord``, ``UnknownKey`` or ``BadSignature``.
     """
     if len(record) > MAX_RECORD_BYTES:
         raise MalformedRecord("too long")
@@ -147,12 +148,13 @@ def verify_record(record: bytes, public_keys: PublicKeys) -> Identity:
     except ItsdangerousBadSignature as error:
         raise BadSignature(kid) from error
     try:
-        return _parse_claims(json.loads(base64_decode(parts[2])))
+        return parse_claims(json.loads(base64_decode(parts[2])))
     except (BadData, ValueError, TypeError, KeyError, AttributeError, RecursionError, SSOError) as error:
         raise MalformedRecord(str(error)) from error
 
 
-def _parse_claims(claims: Any) -> Identity:
+def parse_claims(claims: Any) -> Identity:
+    """Turn decoded claims into an identity. Raises an exception that ``verify_record`` expects."""
     times = [claims[name] for name in ("auth_time", "iat", "exp", "idle")]
     if not all(isinstance(value, int) and value >= 0 for value in times):
         raise MalformedRecord("times")
@@ -171,10 +173,11 @@ def _parse_claims(claims: Any) -> Identity:
 
 
 def verify_identity(record: bytes, token: SessionToken, public_keys: PublicKeys, now: float) -> Identity:
-    """Decide whether a token opens the session that a record describes.
+    """Verify that a token opens the session of a record, and return the identity.
 
-    Raises, in this order: ``MalformedRecord``, ``UnknownKey``, ``BadSignature``, ``WrongSession``
-    (a record copied from another session), ``WrongSecret``, ``IdentityExpired``.
+    ``now`` is in seconds since the epoch. Raises, in this order: ``MalformedRecord``, ``UnknownKey``,
+    ``BadSignature``, ``WrongSession`` (a record copied from another session), ``WrongSecret``,
+    ``IdentityExpired``.
     """
     identity = verify_record(record, public_keys)
     if identity.sid != token.sid:
@@ -187,13 +190,13 @@ def verify_identity(record: bytes, token: SessionToken, public_keys: PublicKeys,
 
 
 def verify_detached(value: bytes, kid: str, signature: bytes, public_keys: PublicKeys) -> None:
-    """Verify the portal's signature over something that is not a record.
+    """Verify the portal's signature of something other than a record.
 
-    Raises ``UnknownKey`` or ``BadSignature``. ``value`` must not start with ``FORMAT``, so that
-    no such signature could ever pass for that of a record.
+    ``value`` cannot start with ``FORMAT``: its signature could be used as that of a record. Raises
+    ``UnknownKey`` or ``BadSignature``.
     """
     if value.startswith(FORMAT):
-        raise ValueError("A detached value may not look like a record.")
+        raise ValueError("A detached value cannot look like a record.")
     key = dict(public_keys).get(kid)
     if key is None:
         raise UnknownKey(kid[:16])

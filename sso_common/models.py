@@ -1,7 +1,6 @@
-"""What a site remembers of the feed: one ``Account`` a subject, and how far it has read.
+"""What a site stores about the feed: one ``Account`` per subject, and how far it has read.
 
-In: rows written by ``users.py`` and ``sso_sync``, and by nobody else. Out: the tie between a subject
-and this site's own user, whatever that user's model and primary key are.
+Only ``users`` and ``sync`` write these rows.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
 if not apps.is_installed("sso_common"):
-    # No system check of ours would run, so the first part that is used says it: each needs this module.
+    # No system check of sso_common would run. Each of its parts imports this module.
     raise ImproperlyConfigured('Write in the settings: INSTALLED_APPS += ["sso_common"]')
 
 
 class Account(models.Model):
-    """Ties a subject to this site's local user, at the version that was last applied.
+    """Links a subject to a local user, whatever the user's model and primary key are.
 
-    ``user`` is empty only where ``SSO_HARD_DELETE`` has deleted it: the row stays behind, so that
+    ``user`` is empty only if ``SSO_HARD_DELETE`` has deleted the user. The account stays, so that
     an old identity record cannot bring the user back.
     """
 
@@ -34,8 +33,9 @@ class Account(models.Model):
         related_name="sso_account",
         verbose_name=_("user"),
     )
+    #: The version that was last applied.
     version = models.BigIntegerField(_("version"), editable=False)
-    #: Seconds since the epoch: sessions with an earlier ``auth_time`` have ended.
+    #: Seconds since the epoch. Sessions with an earlier ``auth_time`` have ended.
     not_before = models.BigIntegerField(_("sessions end before"), default=0, editable=False)
     is_active = models.BooleanField(_("active"), default=True, editable=False)
     #: A tombstone was applied: deleted at the portal, or no longer visible to this site.
@@ -51,12 +51,12 @@ class Account(models.Model):
 
 
 class FeedCursor(models.Model):
-    """How far this site has read the feed: the table's only row."""
+    """How far this site has read the feed. The table has one row."""
 
     ROW = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ROW, editable=False)
-    #: The last version that was applied, and the portal's newest when it was last asked.
+    #: The last version that was applied, and the newest one at the portal when it last answered.
     position = models.BigIntegerField(_("position"), default=0, editable=False)
     head = models.BigIntegerField(_("head of the feed"), default=0, editable=False)
     #: When the portal's feed last answered.
@@ -72,16 +72,16 @@ class FeedCursor(models.Model):
 
     @classmethod
     def load(cls) -> FeedCursor:
-        """The row, for reading; a new one where nothing has been synced yet."""
+        """Return the row for reading, or an unsaved one if nothing has been synced yet."""
         rows = cls._default_manager.using(router.db_for_write(cls))
         return rows.filter(pk=cls.ROW).first() or cls()
 
     @classmethod
     def lock(cls) -> FeedCursor:
-        """The row, locked until the transaction ends.
+        """Return the row, locked until the transaction ends.
 
-        It is also the one lock under which users are written: feed and requests, and several
-        ``sso_sync``, take turns. An UPDATE locks on every database, SQLite included.
+        All writers of users take this lock: several ``sso_sync`` processes and requests take turns.
+        An UPDATE locks on every database, SQLite included.
         """
         rows = cls._default_manager.using(router.db_for_write(cls))
         if not rows.filter(pk=cls.ROW).update(position=F("position")):
@@ -91,5 +91,5 @@ class FeedCursor(models.Model):
 
     @property
     def lag(self) -> int:
-        """Versions that the portal has and this site has not applied yet."""
+        """How many versions this site has not applied yet."""
         return max(0, self.head - self.position)

@@ -1,7 +1,6 @@
-"""What kind of answer a request wants, and the answers that are not a page of the site.
+"""Responses for "not signed in" (401), "no access" (403) and "unavailable" (503), as a page or as JSON.
 
-In: a request. Out: HTTP responses for "not signed in", "not admitted" and "unavailable". None of
-them looks at the session, for that may be what failed.
+None of them reads the session, because the session may be what failed.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from django.utils.translation import gettext as _
 
 from . import conf
 
-#: Seconds after which a client may try again.
+#: Seconds after which a client should try again.
 RETRY_AFTER: Final = 5
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether to answer with JSON and a status rather than with a page and redirects.
+    """Whether to answer with JSON and a status code, rather than with pages and redirects.
 
-    True for what says so (``Accept``), and for scripts: a browser marks what is no navigation
-    (Fetch Metadata), older libraries send ``X-Requested-With``.
+    True if ``Accept`` prefers JSON, and for scripts: browsers mark requests that are not navigations
+    (Fetch Metadata), and older libraries send ``X-Requested-With``.
     """
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
         return True
@@ -33,19 +32,19 @@ def wants_json(request: HttpRequest) -> bool:
 
 
 def unauthorized(login_url: str) -> JsonResponse:
-    """401 for a request that wants JSON (RFC 9110, 15.5.2)."""
+    """401, for a request that wants JSON (RFC 9110, 15.5.2)."""
     response = JsonResponse(
         {"error": "not_signed_in", "detail": _("Sign in first."), "login": login_url}, status=401
     )
-    response["WWW-Authenticate"] = f'SSO realm="{conf.domain()}", login="{login_url}"'
+    response["WWW-Authenticate"] = f'SSO realm="{conf.dsn().domain}", login="{login_url}"'
     add_never_cache_headers(response)
     return response
 
 
 def forbidden(request: HttpRequest) -> HttpResponse:
-    """403: signed in, and not admitted here. A page with a way back; never a redirect."""
+    """403: the user is signed in and has no access here. Never a redirect."""
     if wants_json(request):
-        detail = _("You are signed in, but you may not enter here.")
+        detail = _("You are signed in, but you don't have access to this page.")
         response: HttpResponse = JsonResponse({"error": "not_admitted", "detail": detail}, status=403)
     else:
         response = page("sso_common/403.html", 403, host=request.get_host())
@@ -54,7 +53,7 @@ def forbidden(request: HttpRequest) -> HttpResponse:
 
 
 def service_unavailable(request: HttpRequest) -> HttpResponse:
-    """503: the session store cannot answer. Sets and deletes no cookie."""
+    """503: the session store cannot answer. No cookie is set or deleted."""
     if wants_json(request):
         response: HttpResponse = JsonResponse(
             {"error": "unavailable", "detail": _("Try again in a moment.")}, status=503
@@ -67,6 +66,6 @@ def service_unavailable(request: HttpRequest) -> HttpResponse:
 
 
 def page(template: str, status: int, **context: Any) -> HttpResponse:
-    """A page rendered without the request: context processors may look at the session."""
-    context.setdefault("portal_url", conf.portal_url())
+    """A page that is rendered without the request: context processors may read the session."""
+    context.setdefault("portal_url", conf.dsn().portal_url)
     return HttpResponse(render_to_string(template, context), status=status)

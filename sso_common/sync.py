@@ -1,39 +1,40 @@
-"""Reads the feed into this site's users: once, from the beginning, or only to compare.
+"""Reads the portal's feed: applies what is new, applies everything, or compares only.
 
-In: pages from ``feed.py``. Out: users written by ``users.py``, and the cursor, in one transaction a
-page. Killed at any moment, it goes on where it was; run twice at once, the two take turns.
+A page and the cursor are written in one transaction, so a process that is killed continues where it
+was, and two processes take turns.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from django.db import router, transaction
 from django.utils import timezone
 
-from . import feed, users
+from . import feed
 from .exceptions import FeedRewound, MalformedFeed
 from .feed import FeedPage
 from .models import Account, FeedCursor
-from .users import Drift, UpsertResult
+from .users import Drift, UpsertResult, deactivate_accounts, find_drift, upsert_users
 
-#: Called after each page with (users so far, versions read, versions in all).
+#: Called after each page with (users read, last version read, newest version at the portal).
 Progress = Callable[[int, int, int], None]
 
-_BATCH: Final = 500
+#: Accounts per statement.
+BATCH: Final = 500
 
 
 def ignore_progress(done: int, position: int, head: int) -> None:
-    """Nobody watches."""
+    """Discard progress reports."""
 
 
 def sync_once(progress: Progress = ignore_progress) -> UpsertResult:
-    """Apply everything after the cursor.
+    """Apply every change after the cursor.
 
-    Raises what ``feed.fetch_page`` raises, and ``FeedRewound`` where the portal has fewer versions
+    Raises what ``feed.fetch_page`` raises, and ``FeedRewound`` if the portal has fewer versions
     than this site has applied. Pages that were applied stay applied.
     """
     total = UpsertResult()
@@ -55,132 +56,117 @@ def sync_once(progress: Progress = ignore_progress) -> UpsertResult:
 def apply_page(page: FeedPage, position: int) -> UpsertResult | None:
     """Write a page and the cursor in one transaction.
 
-    None, and nothing written, where another process has moved the cursor since the page was asked
-    for.
+    Returns None, and writes nothing, if another process has moved the cursor from ``position``.
     """
     with transaction.atomic(using=router.db_for_write(FeedCursor)):
         cursor = FeedCursor.lock()
         if cursor.position != position:
             return None
-        result = users.upsert_users(page.users)
-        _save(cursor, page.cursor, page.head)
+        result = upsert_users(page.users)
+        save_cursor(cursor, page.cursor, page.head)
         return result
 
 
-def _save(cursor: FeedCursor, position: int, head: int) -> None:
+def save_cursor(cursor: FeedCursor, position: int, head: int) -> None:
     cursor.position, cursor.head, cursor.synced_at = position, max(position, head), timezone.now()
     cursor.save(update_fields=["position", "head", "synced_at"])
 
 
 @dataclass(frozen=True, slots=True)
 class FullResult:
-    """What came of a sync from the beginning."""
+    """The result of a sync from the beginning."""
 
     upsert: UpsertResult
-    #: Local users deactivated because the feed has them no more.
+    #: Local users deactivated because the feed no longer has them.
     deactivated: int
     #: The portal had fewer versions than this site: it was restored from a backup.
     rewound: bool
 
 
 def sync_full(progress: Progress = ignore_progress) -> FullResult:
-    """Apply the whole feed, undo what was changed locally, and deactivate whom the feed does not
-    have.
+    """Apply the whole feed, undo local changes, and deactivate users who are missing from it.
 
-    After the portal was restored from a backup, what it says now replaces what it said then.
+    After the portal was restored from a backup, its older versions replace this site's newer ones.
     Raises what ``feed.fetch_page`` raises.
     """
-    total, done = UpsertResult(), 0
-    seen: set[uuid.UUID] = set()
-    rewound = False
-    page = FeedPage((), 0, more=True, head=0)
+    total, seen, rewound = UpsertResult(), set[uuid.UUID](), False
     for page in pages(0):
         if not seen:
             rewound = page.head < FeedCursor.load().position
-        total += users.upsert_users(page.users, mode="force" if rewound else "repair")
+        total += upsert_users(page.users, mode="force" if rewound else "repair")
         seen |= {snapshot.sub for snapshot in page.users}
-        done += len(page.users)
-        progress(done, page.cursor, page.head)
-    missing = [sub for sub, version in _active_accounts(seen) if rewound or version <= page.cursor]
+        progress(len(seen), page.cursor, page.head)
+    # A version after the end of the feed was brought in by a request while the feed was read.
+    missing = [sub for sub, version in active_accounts(seen) if rewound or version <= page.cursor]
     if missing and not seen:
-        raise MalformedFeed("it holds nobody at all; nobody was deactivated")
+        raise MalformedFeed("it has no users at all; no user was deactivated")
     deactivated = sum(
-        users.deactivate_accounts(missing[start : start + _BATCH]) for start in range(0, len(missing), _BATCH)
+        deactivate_accounts(missing[start : start + BATCH]) for start in range(0, len(missing), BATCH)
     )
     with transaction.atomic(using=router.db_for_write(FeedCursor)):
         cursor = FeedCursor.lock()
         position = page.cursor if rewound else max(page.cursor, cursor.position)
-        _save(cursor, position, page.head)
+        save_cursor(cursor, position, page.head)
     return FullResult(total, deactivated, rewound)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a comparison found; the two sides agree where ``drift`` is empty."""
+    """The result of a comparison. Both sides agree if ``drift`` is empty."""
 
     checked: int
-    #: Users with changes that this site has not read yet: behind, and not in disagreement.
+    #: Users with changes that this site has not read yet. They are not drift.
     pending: int
     drift: tuple[Drift, ...]
 
 
 def verify(progress: Progress = ignore_progress) -> Report:
-    """Compare the whole feed with this site's users; writes nothing, and may run at any time."""
-    position = FeedCursor.load().position
-    seen: set[uuid.UUID] = set()
-    drift: dict[uuid.UUID, Drift] = {}
-    pending: set[uuid.UUID] = set()
-    after = 0
-    # A user who changes while this runs is further on in the feed once more, and what was found
-    # before does not count. The second round reads what changed after the end of the first.
+    """Compare the whole feed with this site's users."""
+    position, after = FeedCursor.load().position, 0
+    found: dict[uuid.UUID, Drift | None] = {}
+    unread: set[uuid.UUID] = set()
+    # A user who changes during the comparison appears again later in the feed, and the later result
+    # counts. The second round reads the changes since the end of the first.
     for _round in range(2):
         for page in pages(after):
-            found = {each.sub: each for each in users.find_drift(page.users)}
-            for snapshot in page.users:
-                seen.add(snapshot.sub)
-                drift.pop(snapshot.sub, None)
-                pending.discard(snapshot.sub)
-                each = found.get(snapshot.sub)
-                if each is None:
-                    continue
-                if snapshot.version > position and each.kind != "ahead":
-                    pending.add(snapshot.sub)
-                else:
-                    drift[snapshot.sub] = each
+            found |= dict.fromkeys(snapshot.sub for snapshot in page.users)
+            found |= {drift.sub: drift for drift in find_drift(page.users)}
+            unread |= {snapshot.sub for snapshot in page.users if snapshot.version > position}
             after = page.cursor
-            progress(len(seen), page.cursor, page.head)
-    for sub, version in _active_accounts(seen):
-        drift[sub] = Drift(sub, "extra" if version <= after else "ahead")
-    for sub in _provisioned_meanwhile([sub for sub, each in drift.items() if each.kind == "ahead"]):
-        del drift[sub]
-        pending.add(sub)
-    return Report(len(seen), len(pending), tuple(drift.values()))
-
-
-def _provisioned_meanwhile(subs: list[uuid.UUID]) -> list[uuid.UUID]:
-    """Who is ahead of the feed as it was read, and not ahead of the portal: a request has brought
-    them since."""
-    if not subs:
-        return []
-    head = feed.fetch_status().head
-    rows = Account._default_manager.filter(version__lte=head).values_list("sub", flat=True)
-    return [
-        sub
-        for start in range(0, len(subs), _BATCH)
-        for sub in rows.filter(pk__in=subs[start : start + _BATCH])
+            progress(len(found), page.cursor, page.head)
+    unknown = [
+        Drift(sub, "extra" if version <= after else "ahead") for sub, version in active_accounts(found)
     ]
+    drifts = [*filter(None, found.values()), *unknown]
+    brought_in = brought_in_since([drift.sub for drift in drifts if drift.kind == "ahead"])
+    pending = {
+        drift.sub for drift in drifts if drift.sub in (brought_in if drift.kind == "ahead" else unread)
+    }
+    return Report(len(found), len(pending), tuple(drift for drift in drifts if drift.sub not in pending))
+
+
+def brought_in_since(subs: list[uuid.UUID]) -> set[uuid.UUID]:
+    """Return the subjects that are ahead of the feed as it was read, but not of the portal.
+
+    A request has written them in the meantime.
+    """
+    if not subs:
+        return set()
+    head = feed.fetch_status().head
+    accounts = Account._default_manager.in_bulk(subs)
+    return {sub for sub, account in accounts.items() if account.version <= head}
 
 
 def pages(after: int) -> Iterator[FeedPage]:
-    """The feed after a version, page by page. Raises what ``feed.fetch_page`` raises."""
-    while True:
+    """Yield the pages after a version. Raises what ``feed.fetch_page`` raises."""
+    more = True
+    while more:
         page = feed.fetch_page(after)
         yield page
-        if not page.more:
-            return
-        after = page.cursor
+        after, more = page.cursor, page.more
 
 
-def _active_accounts(but: set[uuid.UUID]) -> Iterable[tuple[uuid.UUID, int]]:
+def active_accounts(known: Container[uuid.UUID]) -> Iterator[tuple[uuid.UUID, int]]:
+    """Yield subject and version of every active account that is not among ``known``."""
     rows = Account._default_manager.filter(is_active=True).values_list("sub", "version")
-    return ((sub, version) for sub, version in rows.iterator(chunk_size=2000) if sub not in but)
+    return ((sub, version) for sub, version in rows.iterator(chunk_size=2000) if sub not in known)

@@ -1,7 +1,4 @@
-"""The SSO cookie's value: minted by the portal, parsed by every site. Pure: no settings, no I/O.
-
-In: the text of a cookie. Out: a frozen ``SessionToken``, or ``MalformedToken``.
-"""
+"""The SSO cookie's value: made by the portal, parsed by every site. Pure: no settings, no I/O."""
 
 from __future__ import annotations
 
@@ -17,18 +14,18 @@ from .exceptions import MalformedToken
 SID_BYTES = 16
 SECRET_BYTES = 32
 
-# 16 and 32 bytes in unpadded base64url, in the one canonical encoding (RFC 4648, 3.5): the bits of
-# the last character that encode nothing are zero.
+# 16 and 32 bytes in unpadded base64url, in the canonical encoding (RFC 4648, 3.5): the unused bits of
+# the last character are zero.
 _SID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]", re.ASCII)
 _SHAPE = re.compile(rf"({_SID.pattern})\.([A-Za-z0-9_-]{{42}}[AEIMQUYcgkosw048])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionToken:
-    """One session's name and the secret that opens it.
+    """The name of a session, and the secret that opens it.
 
-    ``sid`` (128 random bits) is public among the sites and may be logged; ``secret`` (256 random
-    bits) is known to the browser alone. Both are unpadded base64url.
+    ``sid`` (128 random bits) is known to all sites and may be logged. ``secret`` (256 random bits) is
+    never stored. Both are unpadded base64url.
     """
 
     sid: str
@@ -36,7 +33,7 @@ class SessionToken:
 
     @property
     def bind(self) -> str:
-        """SHA-256 of the secret, base64url: what the identity record keeps in its place."""
+        """SHA-256 of the secret, base64url: the identity record contains this instead of the secret."""
         return base64_encode(hashlib.sha256(self.secret.encode("ascii")).digest()).decode("ascii")
 
     @property
@@ -46,7 +43,7 @@ class SessionToken:
 
 
 def mint_token() -> SessionToken:
-    """Make the token of a new session from the operating system's randomness."""
+    """Make the token of a new session, from the operating system's random numbers."""
     return SessionToken(
         sid=base64_encode(secrets.token_bytes(SID_BYTES)).decode("ascii"),
         secret=base64_encode(secrets.token_bytes(SECRET_BYTES)).decode("ascii"),
@@ -56,8 +53,8 @@ def mint_token() -> SessionToken:
 def parse_token(value: str) -> SessionToken:
     """Parse a cookie's value.
 
-    Raises ``MalformedToken`` unless it is exactly what ``mint_token`` can produce: the one
-    canonical encoding, so that no two cookie values name the same session (RFC 4648, 3.5).
+    Raises ``MalformedToken`` unless it is exactly what ``mint_token`` can produce. Only the canonical
+    encoding counts, so no two cookie values name the same session.
     """
     match = _SHAPE.fullmatch(value)
     if match is None:
@@ -67,5 +64,5 @@ def parse_token(value: str) -> SessionToken:
 
 
 def is_sid(text: str) -> bool:
-    """Whether a text is what ``mint_token`` can produce as the name of a session."""
+    """Whether a text is a ``sid`` that ``mint_token`` can produce."""
     return _SID.fullmatch(text) is not None

@@ -1,57 +1,52 @@
-"""The three pages of a site: the hop to the portal's sign-in, sign-out, health.
-
-In: a request at ``/sso/…``. Out: a redirect to the portal, or a page that says why not.
-"""
+"""The three views of a site, under ``/sso/``: sign in at the portal, sign out, health."""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
-from urllib.parse import urlencode
 
-from django.conf import global_settings, settings
-from django.contrib.auth import REDIRECT_FIELD_NAME, logout
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.decorators import method_decorator
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 
 from . import conf, responses, store
+from .addresses import login_path, portal_address, safe_next
 from .exceptions import NotAdmitted, NoToken, SSOError, StoreUnavailable
 
 logger = logging.getLogger("sso_common.views")
 
-#: Marks the way back from the portal, so that nobody is ever sent there twice for nothing.
+#: Marks the way back from the portal, so that a visitor is never sent there again in a loop.
 RETURNED: Final = "returned"
 
-#: What to tell a visitor who comes from the portal and still is not signed in.
+#: What to tell a visitor who returns from the portal and is still not signed in.
 EXPLANATIONS: Final = {
     "no-cookie": _("Your browser did not send the sign-in cookie to this site. It may be blocking cookies."),
     "malformed-cookie": _("The sign-in cookie that your browser sent is damaged."),
     "two-cookies": _(
-        "Your browser sent two different sign-in cookies. Another site under this domain set one "
-        "of its own. Delete the cookies of this domain, then sign in again."
+        "Your browser sent two different sign-in cookies. Another site in this domain has set one of "
+        "them. Delete the cookies for this domain, then sign in again."
     ),
-    "ended": _("The session that you signed in to has ended already."),
+    "ended": _("Your session has already ended."),
     "expired": _("Your session has expired. If you just signed in, a server's clock is wrong."),
-    "revoked": _("This session was ended. If you just signed in, a server's clock is wrong."),
+    "revoked": _("Your session was ended. If you just signed in, a server's clock is wrong."),
     "inactive": _("Your account has been deactivated."),
-    "unknown-key": _("This site does not know the key with which the portal signs."),
-    "bad-signature": _("The portal's signature of your sign-in could not be verified."),
+    "local-login": _("You logged in with a password of this site. Sign in at the portal instead."),
+    "unknown-key": _("This site doesn't recognize the portal's signing key."),
+    "bad-signature": _("This site couldn't verify the portal's signature."),
 }
-DEFAULT_EXPLANATION: Final = _("This site could not accept the sign-in from the portal.")
+DEFAULT_EXPLANATION: Final = _("This site couldn't accept your sign-in from the portal.")
 
 
 @method_decorator([never_cache, login_not_required], name="dispatch")
 class LoginView(View):
-    """``GET /sso/login/?next=``: to the portal, and back to ``next``."""
+    """``GET /sso/login/?next=``: sign in at the portal, then return to ``next``."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:
@@ -62,7 +57,7 @@ class LoginView(View):
         if responses.wants_json(request):
             return responses.unauthorized(request.build_absolute_uri(reverse("sso:login")))
         if RETURNED in request.GET:
-            logger.warning("Came back from the portal and is not signed in: %s", refusal)
+            logger.warning("A visitor returned from the portal and is not signed in: %s", refusal)
             return responses.page(
                 "sso_common/problem.html",
                 403,
@@ -76,7 +71,7 @@ class LoginView(View):
 
 @method_decorator([never_cache, login_not_required, csrf_protect], name="dispatch")
 class LogoutView(View):
-    """``POST /sso/logout/``: sign out everywhere, then to the portal's signed-out page."""
+    """``POST /sso/logout/``: sign out everywhere, then redirect to the portal's signed-out page."""
 
     def post(self, request: HttpRequest) -> HttpResponse:
         logout(request)
@@ -90,10 +85,10 @@ class LogoutView(View):
 
 @method_decorator([never_cache, login_not_required], name="dispatch")
 class HealthView(View):
-    """``GET /sso/health/``: 200 while this site can tell who is signed in, else 503.
+    """``GET /sso/health/``: 200 while this site can find out who is signed in, else 503.
 
-    A feed that lags is reported and is not a 503: the site works without the portal, and a load
-    balancer must not take all sites away because the portal is down.
+    A feed that lags is reported, but it is not a 503. Sites work without the portal, and a load
+    balancer must not remove all of them because the portal is down.
     """
 
     def get(self, request: HttpRequest) -> JsonResponse:
@@ -111,17 +106,17 @@ def health_report() -> tuple[dict[str, object], bool]:
     healthy = redis == "ok"
     report: dict[str, object] = {
         "status": "ok" if healthy else "unavailable",
-        "site": conf.site(),
+        "site": conf.dsn().site,
         "redis": redis,
-        "keys": [kid for kid, _key in conf.public_keys()],
+        "keys": [kid for kid, _key in conf.dsn().public_keys],
         "feed": feed_report(),
     }
     return report, healthy
 
 
 def feed_report() -> dict[str, object] | None:
-    """How far this site has followed the feed; None where it never has."""
-    from .models import FeedCursor  # this module is imported by ``admin``, before models may be
+    """How far this site has followed the feed, or None if it never has."""
+    from .models import FeedCursor  # admin.py imports this module before models can be imported
 
     cursor = FeedCursor.objects.first()
     if cursor is None:
@@ -133,26 +128,3 @@ def feed_report() -> dict[str, object] | None:
         "lag": cursor.lag,
         "answered": None if answered is None else answered.isoformat(timespec="seconds"),
     }
-
-
-def safe_next(request: HttpRequest) -> str:
-    """Where to go after sign-in: ``next`` if it is a place at this very site, else its home."""
-    address = request.GET.get(REDIRECT_FIELD_NAME, "")
-    if url_has_allowed_host_and_scheme(
-        address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    ):
-        return address
-    if settings.LOGIN_REDIRECT_URL == global_settings.LOGIN_REDIRECT_URL:
-        return "/"  # Django's default names a page that a site need not have
-    return resolve_url(settings.LOGIN_REDIRECT_URL)
-
-
-def login_path(next_address: str) -> str:
-    """The login hop's own address."""
-    return f"{reverse('sso:login')}?{urlencode({REDIRECT_FIELD_NAME: next_address})}"
-
-
-def portal_address(endpoint: str, next_address: str) -> str:
-    """An address at the portal that leads back to ``next_address``."""
-    query = urlencode({REDIRECT_FIELD_NAME: next_address})
-    return f"{conf.portal_url()}/sso/v1/{endpoint}?{query}"

@@ -1,4 +1,4 @@
-"""``make bench`` runs: every comparison is made, and both projects serve the page that is compared."""
+"""``make bench`` runs every comparison, and both projects serve the page that is compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.story
-def test_every_comparison_is_made() -> None:
+def test_quick_run_makes_every_comparison() -> None:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "DJANGO_"))
     }

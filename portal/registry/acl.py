@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any
-
-from redis.exceptions import ResponseError
 
 from portal import keys
-from sso_common import conf, store
-from sso_common.cluster import ClusterClient
+from sso_common import conf
+from sso_common.exceptions import StoreRefused
+from sso_common.store import administration
 
 from .models import Site
 
@@ -73,28 +71,27 @@ def user_name(site: str) -> str:
 def grant(site: Site) -> None:
     """Create a site's Redis user, or set it to exactly what it should be. Raises ``StoreUnavailable``."""
     passwords = [each.redis_password for each in _keys_of(site)]
-    with store.answering():
-        cluster = isinstance(store.client(), ClusterClient)
-        name = user_name(site.name)
-        try:
-            _everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster))
-        except ResponseError:
-            _everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster, old=True))
-        _save()
+    cluster = administration.is_cluster()
+    name = user_name(site.name)
+    try:
+        administration.everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster))
+    except StoreRefused:
+        administration.everywhere(
+            "ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster, old=True)
+        )
+    _save()
 
 
 def revoke(site: str) -> None:
     """Remove a site's Redis user and close its connections. Raises ``StoreUnavailable``."""
-    with store.answering():
-        _everywhere("ACL DELUSER", user_name(site))
-        _save()
+    administration.everywhere("ACL DELUSER", user_name(site))
+    _save()
 
 
 def disconnect(site: str) -> None:
     """Close a site's connections, which outlive the password that opened them; the site connects
     again by itself. Raises ``StoreUnavailable``."""
-    with store.answering():
-        _everywhere("CLIENT KILL USER", user_name(site))
+    administration.everywhere("CLIENT KILL USER", user_name(site))
 
 
 def grant_all() -> int:
@@ -111,21 +108,11 @@ def _keys_of(site: Site) -> list[keys.SiteKeys]:
     return [keys.SiteKeys(ring.site_secret(site.name, generation)) for generation in site.generations]
 
 
-def _everywhere(*command: str) -> None:
-    """Every node of a cluster keeps its own list of users, the replicas as well."""
-    client: Any = store.client()
-    if isinstance(client, ClusterClient):
-        client.refresh()  # a node may have joined since this process started
-        client.execute_command(*command, target_nodes=client.get_nodes())
-    else:
-        client.execute_command(*command)
-
-
 def _save() -> None:
     try:
-        _everywhere("ACL SAVE")
-    except ResponseError as error:
-        # The text is Redis's own and names no key; see the hint of ``sso_site add``.
+        administration.everywhere("ACL SAVE")
+    except StoreRefused as error:
         logger.warning(
-            "Redis keeps its users in memory only, until it is configured with an aclfile: %s", error
+            "Redis keeps its users in memory only, until it is configured with an aclfile: %s",
+            error.__cause__,
         )

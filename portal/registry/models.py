@@ -17,11 +17,12 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from sso_common import conf
+from sso_common.dsn import SITE_NAME
 
 from .origins import check_origin, parse_origin
 
 _NAME = RegexValidator(
-    rf"\A{conf.SITE_NAME.pattern}\Z",
+    rf"\A{SITE_NAME.pattern}\Z",
     _("A name has small letters, digits, - and _, and starts with a letter (at most 32 characters)."),
 )
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from redis.exceptions import RedisError
 
-from sso_common import conf
+from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
 from sso_common.middleware import SessionMiddleware
 
@@ -22,7 +21,7 @@ class PortalSessionMiddleware(SessionMiddleware):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The rate limits are in Redis, too, and allauth asks them before anybody asks the session."""
-        if isinstance(exception, RedisError):
+        if store.is_failure(exception):
             exception = StoreUnavailable(type(exception).__name__)
         return super().process_exception(request, exception)
 

@@ -29,6 +29,7 @@ from portal.registry import services as registry
 from portal.registry.models import Site
 from sso_common.exceptions import StoreUnavailable, Untrusted
 from sso_common.identity import Identity, verify_record
+from sso_common.store import administration
 from sso_common.tokens import SessionToken, mint_token
 
 from . import store
@@ -289,7 +290,7 @@ def _follow_sign_outs() -> None:
 
 
 def _follow_servers() -> None:
-    runs = store.server_runs()
+    runs = administration.run_ids()
     if _progress("server", "") != runs:
         _restore_users()
         reap()

@@ -22,7 +22,8 @@ from portal import audit
 from portal.accounts.signals import sessions_must_end, users_changed
 from portal.registry.signals import sites_changed, sites_changing
 from sso_common.exceptions import StoreUnavailable
-from sso_common.sessions import SessionStore
+
+from .engine import SessionStore
 
 logger = logging.getLogger("portal.sessions")
 

@@ -6,7 +6,6 @@ answer. Key names and the client are those of ``sso_common.store``; the ACL lets
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sso_common import conf, store
-from sso_common.cluster import ClusterClient
 from sso_common.tokens import is_sid
 
 # Replaces a record only while it is the one that was read: neither a session that has ended meanwhile
@@ -142,20 +140,6 @@ def read_ended(last_id: str, count: int = 1000) -> tuple[list[Ended], str]:
         if values.get(b"type") == b"signed_out" and is_sid(values.get(b"sid", b"").decode("ascii", "replace"))
     ]
     return ended, entries[-1][0].decode("ascii") if entries else last_id
-
-
-def server_runs() -> str:
-    """Changes whenever Redis was restarted, another node took over, or one joined or came back."""
-    with store.answering():
-        client: Any = store.client()
-        if isinstance(client, ClusterClient):
-            client.refresh()  # or a node that has gone would be asked for ever
-            nodes = client.info("server", target_nodes=client.get_nodes()).values()
-        else:
-            nodes = [client.info("server")]
-    runs = ",".join(sorted(str(node["run_id"]) for node in nodes))
-    # Its length must not grow with the cluster: it is kept in a column.
-    return hashlib.sha256(runs.encode()).hexdigest()
 
 
 def _add_event(pipeline: Any, kind: str, **values: str) -> None:

@@ -1,1 +1,1 @@
-"""Notes and who may see them."""
+"""Notes, which are private until their owners make them public."""

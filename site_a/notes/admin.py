@@ -1,4 +1,4 @@
-"""Notes in the admin: staff look after the public ones; private ones stay private, here too."""
+"""Notes in the admin. Staff moderate public notes. Private notes stay private here, too."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -9,7 +9,7 @@ from .models import Note
 
 @admin.register(Note)
 class NoteAdmin(admin.ModelAdmin):
-    """Public notes, and one's own."""
+    """The public notes, and the notes of the user."""
 
     list_display = ["title", "owner", "is_public", "updated_at"]
     list_filter = ["is_public", "tint"]
@@ -21,4 +21,4 @@ class NoteAdmin(admin.ModelAdmin):
         return super().get_queryset(request).visible_to(request.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return False  # a note is written by its owner, at the site
+        return False  # owners write their notes on the site

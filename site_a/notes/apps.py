@@ -1,4 +1,4 @@
-"""Registers the app, and keeps the two groups of this site in being."""
+"""Configuration of the app. Creates this site's groups after each ``migrate``."""
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class NotesConfig(AppConfig):
-    """Notes and who may see them."""
+    """Notes."""
 
     name = "site_a.notes"
     verbose_name = _("Notes")

@@ -1,4 +1,4 @@
-"""The one form of Notes: what a person may write into a note."""
+"""The form for a note."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -7,12 +7,12 @@ from .models import Note
 
 
 class NoteForm(forms.ModelForm):
-    """Title, text, colour, and who may read it; never the owner."""
+    """What the owner of a note can change."""
 
     class Meta:
         model = Note
         fields = ["title", "body", "tint", "is_public"]
-        labels = {"is_public": _("Public: anyone may read this note")}
+        labels = {"is_public": _("Public: anyone can read this note")}
         widgets = {
             "title": forms.TextInput(attrs={"autofocus": True, "autocomplete": "off"}),
             "body": forms.Textarea(attrs={"rows": 12}),
@@ -21,7 +21,7 @@ class NoteForm(forms.ModelForm):
 
 
 class CuratorNoteForm(NoteForm):
-    """What a curator may change in somebody else's public note: everything but who may read it."""
+    """What a curator can change in another user's public note: everything except who can read it."""
 
     class Meta(NoteForm.Meta):
         fields = ["title", "body", "tint"]

@@ -1,7 +1,7 @@
-"""What the groups of this site may do.
+"""The groups of this site and their permissions.
 
-Called after each ``migrate``. The portal's roles put people into the groups (``SSO_ROLE_GROUPS``);
-what a group may do is this site's own affair.
+The portal's roles put users into the groups (``SSO_ROLE_GROUPS``). This site decides what a group
+can do.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ GROUPS = {
 
 
 def ensure_groups(using: str = "default", **_kwargs: Any) -> None:
-    """Create the groups where they are missing, and give them their permissions."""
+    """Create missing groups and add missing permissions. Runs after each ``migrate``."""
     for name, permissions in GROUPS.items():
         group, _created = Group.objects.using(using).get_or_create(name=name)
         wanted = Q()

@@ -10,25 +10,25 @@ from django.utils.translation import gettext_lazy as _
 
 
 class NoteQuerySet(models.QuerySet["Note"]):
-    """Who may see, and who may change."""
+    """The notes that a user can see, and those a user can change."""
 
     def public(self) -> "NoteQuerySet":
-        """What anybody may read."""
+        """The notes that anyone can read."""
         return self.filter(is_public=True)
 
     def visible_to(self, user: Any) -> "NoteQuerySet":
-        """Public notes, and the user's own. Nobody else's private ones: no permission opens those."""
+        """Public notes and the user's own. No permission opens another user's private notes."""
         return self.filter(Q(is_public=True) | Q(owner_id=user.pk))
 
     def editable_by(self, user: Any) -> "NoteQuerySet":
-        """The user's own notes; for a curator the public ones, too."""
+        """The user's own notes, and public ones if the user is a curator."""
         if user.has_perm("notes.curate_note"):
             return self.visible_to(user)
         return self.filter(owner_id=user.pk)
 
 
 class Note(models.Model):
-    """One note of one person."""
+    """A note."""
 
     class Tint(models.TextChoices):
         """The colour of the paper."""
@@ -61,5 +61,5 @@ class Note(models.Model):
         return self.title
 
     def get_absolute_url(self) -> str:
-        """The page of this note."""
+        """The address of the note's page."""
         return reverse("notes:detail", args=[self.pk])

@@ -1,4 +1,4 @@
-"""Addresses of the notes."""
+"""URLs of the notes."""
 
 from django.urls import path
 

@@ -1,7 +1,7 @@
-"""Pages of Notes.
+"""The pages of Notes.
 
-Who may see or change a note is decided by the querysets in ``models``; the views only ask. A note that
-somebody may not see answers like one that does not exist.
+The querysets in ``models`` decide which notes a user can see or change. For all others a user gets the
+same response as for notes that do not exist.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ PAGE_SIZE = 12
 
 
 class PublicNotes(ListView):
-    """What anybody may read, signed in or not."""
+    """The public notes, for all visitors."""
 
     template_name = "notes/public.html"
     context_object_name = "notes"
@@ -32,7 +32,7 @@ class PublicNotes(ListView):
 
 
 class MyNotes(LoginRequiredMixin, ListView):
-    """A person's own notes."""
+    """The user's own notes."""
 
     template_name = "notes/mine.html"
     context_object_name = "notes"
@@ -43,8 +43,11 @@ class MyNotes(LoginRequiredMixin, ListView):
 
 
 class NoteDetail(DetailView):
-    """One note. Who is not signed in and asks for more than a public note is asked to sign in, whether
-    or not there is such a note: strangers cannot find out which numbers exist."""
+    """A note.
+
+    For any number that is not a public note, anonymous visitors are sent to sign in. They cannot find
+    out which numbers exist.
+    """
 
     template_name = "notes/detail.html"
 
@@ -62,7 +65,7 @@ class NoteDetail(DetailView):
 
 
 class NoteCreate(LoginRequiredMixin, CreateView):
-    """Write a note. Its owner is who is signed in, whatever the form says."""
+    """Create a note. The owner is always the signed-in user, whatever the form contains."""
 
     template_name = "notes/form.html"
     form_class = NoteForm
@@ -70,12 +73,12 @@ class NoteCreate(LoginRequiredMixin, CreateView):
 
     def form_valid(self, form: NoteForm) -> HttpResponse:
         form.instance.owner = self.request.user
-        messages.success(self.request, _("Your note is saved."))
+        messages.success(self.request, _("Your note was saved."))
         return super().form_valid(form)
 
 
 class NoteUpdate(LoginRequiredMixin, UpdateView):
-    """Change a note: one's own, or as a curator a public one."""
+    """Change one of the user's own notes, or as a curator a public one."""
 
     template_name = "notes/form.html"
 
@@ -86,12 +89,12 @@ class NoteUpdate(LoginRequiredMixin, UpdateView):
         return NoteForm if self.object.owner == self.request.user else CuratorNoteForm
 
     def form_valid(self, form: NoteForm) -> HttpResponse:
-        messages.success(self.request, _("Your changes are saved."))
+        messages.success(self.request, _("Your changes were saved."))
         return super().form_valid(form)
 
 
 class NoteDelete(LoginRequiredMixin, DeleteView):
-    """Delete one's own note, after one question."""
+    """Delete one of the user's own notes, after confirmation."""
 
     template_name = "notes/delete.html"
     success_url = reverse_lazy("notes:mine")
@@ -100,12 +103,12 @@ class NoteDelete(LoginRequiredMixin, DeleteView):
         return Note.objects.filter(owner=self.request.user)
 
     def form_valid(self, form: Any) -> HttpResponse:
-        messages.success(self.request, _("“%(title)s” is deleted.") % {"title": self.object.title})
+        messages.success(self.request, _("“%(title)s” was deleted.") % {"title": self.object.title})
         return super().form_valid(form)
 
 
 class You(LoginRequiredMixin, TemplateView):
-    """What this site knows of who is signed in: the portal's identity beside the local user."""
+    """What this site knows about the user: the portal's identity beside the local user."""
 
     template_name = "notes/you.html"
 

@@ -1,11 +1,11 @@
-"""Registers the app, nothing else."""
+"""Configuration of the app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
 class CustomersConfig(AppConfig):
-    """Who buys here."""
+    """Customers."""
 
     name = "site_b.customers"
     verbose_name = _("Customers")

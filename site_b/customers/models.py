@@ -1,4 +1,4 @@
-"""The customer: this site's own user model, with an integer key and a single name."""
+"""This site's own user model, with an integer key and a single name."""
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
@@ -7,12 +7,12 @@ from django.utils.translation import gettext_lazy as _
 
 
 class CustomerManager(BaseUserManager["Customer"]):
-    """Makes customers who are known to this site alone; ``sso_common`` makes the others."""
+    """Creates local customers. ``sso_common`` creates those with an account at the portal."""
 
     def create_user(
         self, username: str, email: str = "", password: str | None = None, **extra: object
     ) -> "Customer":
-        """A local customer. Without a password nobody can sign in as one here."""
+        """Create a local customer. Without a password, a customer cannot sign in locally."""
         customer = self.model(username=username, email=self.normalize_email(email), **extra)
         customer.set_password(password)
         customer.save(using=self._db)
@@ -20,10 +20,10 @@ class CustomerManager(BaseUserManager["Customer"]):
 
 
 class Customer(AbstractBaseUser):
-    """Somebody who buys here."""
+    """A user of this site."""
 
     username = models.CharField(_("username"), max_length=150, unique=True)
-    email = models.EmailField(_("e-mail address"), blank=True)
+    email = models.EmailField(_("email address"), blank=True)
     name = models.CharField(_("name"), max_length=300, blank=True)
     is_active = models.BooleanField(_("active"), default=True)
     joined_at = models.DateTimeField(_("first seen"), default=timezone.now)
@@ -43,11 +43,11 @@ class Customer(AbstractBaseUser):
 
     @property
     def display_name(self) -> str:
-        """The name, or else the username."""
+        """The name, or the username if there is none."""
         return self.name or self.username
 
     @property
     def initials(self) -> str:
-        """One or two letters that stand for the person: those of the first and the last word of the name."""
+        """The initials of the first and the last word of the name."""
         words = self.display_name.replace("_", " ").replace(".", " ").split() or ["?"]
         return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()

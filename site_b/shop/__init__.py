@@ -1,1 +1,1 @@
-"""Products, the cart, and orders."""
+"""Products, the cart and orders."""

@@ -1,7 +1,8 @@
-"""The JSON API. Who is not signed in and needs to be gets 401, never a redirect.
+"""The JSON API. A request that must be signed in and is not gets 401, never a redirect.
 
-It is for programs in a browser: the same cookies as the pages, and for whatever changes something the
-CSRF token (``X-CSRFToken``), which ``GET /api/cart/`` hands out as a cookie. Money is in whole cents.
+The API is for scripts in a browser. They send the same cookies as the pages. Requests that change
+something also need the CSRF token (``X-CSRFToken``), which ``GET /api/cart/`` sets as a cookie. Amounts
+are in cents.
 """
 
 import functools
@@ -21,7 +22,7 @@ from site_b.customers.models import Customer
 from sso_common.exceptions import NotAdmitted
 from sso_common.responses import unauthorized
 
-from .cart import MOST, Cart, Line, total_cents
+from .cart import MAX_QUANTITY, Cart, Line, total_cents
 from .errors import api_error
 from .models import Order, Product
 from .orders import place_order
@@ -32,38 +33,43 @@ View = Callable[..., Awaitable[HttpResponse]]
 
 
 def customer_required(view: View) -> View:
-    """Hand the customer to the view as its second argument, or answer 401; 403 where the portal has
-    signed somebody in whom it does not let in here."""
+    """Pass the customer to the view as its second argument.
+
+    Answers 401 to anonymous requests, and 403 to users who are signed in at the portal but have no
+    access to this site.
+    """
 
     @functools.wraps(view)
     async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         customer = await request.auser()
         if not customer.is_authenticated:
             if isinstance(request.session.refusal, NotAdmitted):
-                return api_error(403, "not_admitted", "You are signed in, but you may not buy here.")
+                return api_error(
+                    403, "not_admitted", "You are signed in, but you don't have access to this site."
+                )
             return unauthorized(request.build_absolute_uri(reverse("sso:login")))
         return await view(request, customer, *args, **kwargs)
 
     return never_cache(guarded)
 
 
-# --- what is sold: the same for everybody, no session ------------------------------------------------
+# --- products: no session ----------------------------------------------------------------------------
 
 
 @require_GET
 async def products(request: HttpRequest) -> HttpResponse:
     """``{"products": [...]}``"""
-    return JsonResponse({"products": [_product(each) async for each in Product.objects.all()]})
+    return JsonResponse({"products": [product_json(each) async for each in Product.objects.all()]})
 
 
 @require_GET
 async def product(request: HttpRequest, slug: str) -> HttpResponse:
-    """One product."""
+    """A product."""
     found = await Product.objects.filter(slug=slug).afirst()
-    return _no_product() if found is None else JsonResponse(_product(found))
+    return product_not_found() if found is None else JsonResponse(product_json(found))
 
 
-# --- the cart: everybody has one ---------------------------------------------------------------------
+# --- the cart: an anonymous or a signed-in session ---------------------------------------------------
 
 
 @never_cache
@@ -74,36 +80,38 @@ async def cart(request: HttpRequest) -> HttpResponse:
     in_cart = Cart(request.session)
     if request.method == "DELETE":
         await in_cart.clear()
-    return JsonResponse(_cart(await in_cart.lines()))
+    return JsonResponse(cart_json(await in_cart.lines()))
 
 
 @never_cache
 @require_http_methods(["PUT", "DELETE"])
 async def cart_line(request: HttpRequest, slug: str) -> HttpResponse:
-    """PUT ``{"quantity": n}``: have so many. DELETE: take it out. Both answer with the cart."""
+    """PUT ``{"quantity": n}``: set the quantity. DELETE: remove the product. Both return the cart."""
     in_cart = Cart(request.session)
-    quantity = 0 if request.method == "DELETE" else _quantity(request.body)
+    quantity = 0 if request.method == "DELETE" else parse_quantity(request.body)
     if quantity is None:
-        return api_error(400, "bad_quantity", f'Send {{"quantity": n}} with n from 0 to {MOST}.')
+        return api_error(400, "bad_quantity", f'Send {{"quantity": n}} with n from 0 to {MAX_QUANTITY}.')
     if quantity and not await Product.objects.filter(slug=slug).aexists():
-        return _no_product()
+        return product_not_found()
     await in_cart.put(slug, quantity)
-    return JsonResponse(_cart(await in_cart.lines()))
+    return JsonResponse(cart_json(await in_cart.lines()))
 
 
-# --- orders and oneself: for who is signed in --------------------------------------------------------
+# --- orders and the customer: signed in --------------------------------------------------------------
 
 
 @require_http_methods(["GET", "POST"])
 @customer_required
 async def orders(request: HttpRequest, customer: Customer) -> HttpResponse:
-    """GET: ``{"orders": [...]}``. POST: order what is in the cart; optional ``{"reference": <UUID>}``,
-    with which a repeated call makes no second order."""
+    """GET: ``{"orders": [...]}``. POST: order the contents of the cart.
+
+    With ``{"reference": <UUID>}`` in the body, a repeated POST does not create a second order.
+    """
     if request.method == "GET":
         own = Order.objects.filter(customer=customer).prefetch_related("lines__product")
-        return JsonResponse({"orders": [_order(each) async for each in own]})
+        return JsonResponse({"orders": [order_json(each) async for each in own]})
     try:
-        reference = uuid.UUID(_object(request.body).get("reference") or str(uuid.uuid4()))
+        reference = uuid.UUID(parse_object(request.body).get("reference") or str(uuid.uuid4()))
     except (ValueError, TypeError, AttributeError):
         return api_error(400, "bad_reference", "The reference must be a UUID.")
     if await Order.objects.filter(customer=customer, reference=reference).aexists():
@@ -111,17 +119,17 @@ async def orders(request: HttpRequest, customer: Customer) -> HttpResponse:
     else:
         lines = await Cart(request.session).lines()
         if not lines:
-            return api_error(409, "empty_cart", "There is nothing in the cart.")
+            return api_error(409, "empty_cart", "The cart is empty.")
         placed, status = (await sync_to_async(place_order)(customer, reference, lines)).reference, 201
         await Cart(request.session).clear()
     order = await Order.objects.prefetch_related("lines__product").aget(reference=placed)
-    return JsonResponse(_order(order), status=status, headers={"Location": order.get_absolute_url()})
+    return JsonResponse(order_json(order), status=status, headers={"Location": order.get_absolute_url()})
 
 
 @require_GET
 @customer_required
 async def me(request: HttpRequest, customer: Customer) -> HttpResponse:
-    """Who is signed in: the local customer, and what the portal says of the session."""
+    """The local customer, and the portal's identity of the session."""
     identity = await request.asso()
     return JsonResponse(
         {
@@ -137,10 +145,10 @@ async def me(request: HttpRequest, customer: Customer) -> HttpResponse:
     )
 
 
-# --- shapes ------------------------------------------------------------------------------------------
+# --- JSON --------------------------------------------------------------------------------------------
 
 
-def _product(product: Product) -> dict[str, Any]:
+def product_json(product: Product) -> dict[str, Any]:
     return {
         "slug": product.slug,
         "name": product.name,
@@ -151,7 +159,7 @@ def _product(product: Product) -> dict[str, Any]:
     }
 
 
-def _cart(lines: list[Line]) -> dict[str, Any]:
+def cart_json(lines: list[Line]) -> dict[str, Any]:
     return {
         "lines": [
             {
@@ -169,7 +177,7 @@ def _cart(lines: list[Line]) -> dict[str, Any]:
     }
 
 
-def _order(order: Order) -> dict[str, Any]:
+def order_json(order: Order) -> dict[str, Any]:
     return {
         "reference": str(order.reference),
         "placed_at": order.placed_at.isoformat(),
@@ -188,21 +196,25 @@ def _order(order: Order) -> dict[str, Any]:
     }
 
 
-def _no_product() -> JsonResponse:
-    return api_error(404, "not_found", "There is no such product.")
+def product_not_found() -> JsonResponse:
+    return api_error(404, "not_found", "Product not found.")
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; of no body, an empty one. Raises ``ValueError``."""
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object. An empty body is an empty object. Raises ``ValueError``."""
     value = json.loads(body or b"{}")
     if not isinstance(value, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - what the caller sent is a value, not a type
+        raise ValueError("not an object")  # noqa: TRY004 - the caller sent a wrong value, not a wrong type
     return value
 
 
-def _quantity(body: bytes) -> int | None:
+def parse_quantity(body: bytes) -> int | None:
     try:
-        value = _object(body).get("quantity")
+        value = parse_object(body).get("quantity")
     except ValueError:
         return None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST else None
+    return (
+        value
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_QUANTITY
+        else None
+    )

@@ -1,4 +1,4 @@
-"""Addresses of the JSON API."""
+"""URLs of the JSON API."""
 
 from django.urls import path
 

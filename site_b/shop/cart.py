@@ -1,9 +1,8 @@
-"""The cart: what a visitor means to buy, kept in ``request.session``, signed in or not.
+"""The cart of a visitor, signed in or not, kept in ``request.session``.
 
-In: a session. Out: lines with products and sums. The views and the API both go through it.
-
-Each product has a session key of its own (``cart:<slug>``), not all of them one dictionary: the
-session store saves only the keys that changed, so two tabs that add two things add both.
+Each product has its own session key (``cart:<slug>``). The session store saves only keys that have
+changed, so products that are added in two tabs at the same time are both saved. With one dictionary for
+the whole cart, one of them would be lost.
 """
 
 from collections.abc import Iterable
@@ -15,48 +14,52 @@ from django.contrib.sessions.backends.base import SessionBase
 from .models import Product
 
 PREFIX = "cart:"
-MOST = 99
+MAX_QUANTITY = 99
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """So many of one product."""
+    """A product and its quantity."""
 
     product: Product
     quantity: int
 
     @property
     def total_cents(self) -> int:
-        """What the line costs."""
+        """The price of the line."""
         return self.product.price_cents * self.quantity
 
 
 def total_cents(lines: Iterable[Line]) -> int:
-    """What all lines cost."""
+    """The price of all lines."""
     return sum(line.total_cents for line in lines)
 
 
 class Cart:
-    """The cart in one session."""
+    """The cart in a session."""
 
     def __init__(self, session: SessionBase) -> None:
         self._session = session
 
     async def quantities(self) -> dict[str, int]:
-        """Slug -> quantity; what is not a sensible quantity is left out."""
+        """Slug -> quantity. Invalid quantities are left out."""
         found: dict[str, Any] = {
             key.removeprefix(PREFIX): value
             for key, value in await self._session.aitems()
             if key.startswith(PREFIX)
         }
-        return {slug: value for slug, value in found.items() if isinstance(value, int) and 0 < value <= MOST}
+        return {
+            slug: value
+            for slug, value in found.items()
+            if isinstance(value, int) and 0 < value <= MAX_QUANTITY
+        }
 
     async def count(self) -> int:
-        """How many things are in it."""
+        """The number of items."""
         return sum((await self.quantities()).values())
 
     async def lines(self) -> list[Line]:
-        """Its lines in the order of the shelf; products which are no longer sold are left out."""
+        """The lines, in the order of the product list. Products that are no longer sold are left out."""
         quantities = await self.quantities()
         if not quantities:
             return []
@@ -65,20 +68,18 @@ class Cart:
             async for product in Product.objects.filter(slug__in=quantities)
         ]
 
-    async def put(self, slug: str, quantity: int) -> int:
-        """Have so many of a product, 0 for none. Returns the quantity, which is at most ``MOST``."""
-        quantity = min(quantity, MOST)
+    async def put(self, slug: str, quantity: int) -> None:
+        """Set the quantity of a product, at most ``MAX_QUANTITY``. 0 removes the product."""
         if quantity > 0:
-            await self._session.aset(PREFIX + slug, quantity)
-            return quantity
-        await self._session.apop(PREFIX + slug, None)
-        return 0
+            await self._session.aset(PREFIX + slug, min(quantity, MAX_QUANTITY))
+        else:
+            await self._session.apop(PREFIX + slug, None)
 
-    async def add(self, slug: str, quantity: int = 1) -> int:
-        """Have so many more. Returns the quantity there is now."""
-        return await self.put(slug, (await self.quantities()).get(slug, 0) + quantity)
+    async def add(self, slug: str, quantity: int = 1) -> None:
+        """Add to the quantity of a product."""
+        await self.put(slug, (await self.quantities()).get(slug, 0) + quantity)
 
     async def clear(self) -> None:
-        """Empty it."""
+        """Remove all products."""
         for key in [key for key in await self._session.akeys() if key.startswith(PREFIX)]:
             await self._session.apop(key, None)

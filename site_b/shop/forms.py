@@ -1,19 +1,19 @@
-"""What a visitor may send to the shop's pages."""
+"""Forms of the shop's pages."""
 
 from django import forms
 
-from .cart import MOST
+from .cart import MAX_QUANTITY
 from .models import Product
 
 
 class QuantityForm(forms.Form):
-    """So many of one product; 0 takes it out."""
+    """A quantity of a product. 0 removes it."""
 
     product = forms.ModelChoiceField(Product.objects, to_field_name="slug")
-    quantity = forms.IntegerField(min_value=0, max_value=MOST)
+    quantity = forms.IntegerField(min_value=0, max_value=MAX_QUANTITY)
 
 
 class CheckoutForm(forms.Form):
-    """The reference that was made with the form; see ``Order.reference``."""
+    """The reference that the checkout page generated. See ``Order.reference``."""
 
     reference = forms.UUIDField(widget=forms.HiddenInput)

@@ -1,4 +1,4 @@
-"""What is sold, and what was ordered. Money is in whole cents."""
+"""Products and orders. Amounts are in cents."""
 
 from django.conf import settings
 from django.db import models
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Product(models.Model):
-    """One thing that is sold. Its picture is the static file ``site_b/art/<slug>.svg``."""
+    """A product. Its picture is the static file ``site_b/art/<slug>.svg``."""
 
     slug = models.SlugField(_("address"), unique=True)
     name = models.CharField(_("name"), max_length=80)
@@ -26,19 +26,19 @@ class Product(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        """The page of this product."""
+        """The address of the product's page."""
         return reverse("shop:product", args=[self.slug])
 
     @property
     def art(self) -> str:
-        """The static file with its picture."""
+        """The path of the picture among the static files."""
         return f"site_b/art/{self.slug}.svg"
 
 
 class Order(models.Model):
-    """What one customer bought at one time."""
+    """An order of a customer."""
 
-    # Made with the checkout form, so that a form which is sent twice makes one order.
+    # Generated with the checkout form, so that a form that is submitted twice creates one order.
     reference = models.UUIDField(_("reference"), unique=True)
     customer = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="orders", verbose_name=_("customer")
@@ -55,12 +55,12 @@ class Order(models.Model):
         return str(self.reference)
 
     def get_absolute_url(self) -> str:
-        """The page of this order."""
+        """The address of the order's page."""
         return reverse("shop:order", args=[self.reference])
 
 
 class OrderLine(models.Model):
-    """One product of an order, at the price of that day."""
+    """A product in an order, at the price of that day."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines", verbose_name=_("order"))
     product = models.ForeignKey(Product, on_delete=models.PROTECT, verbose_name=_("product"))
@@ -77,5 +77,5 @@ class OrderLine(models.Model):
 
     @property
     def total_cents(self) -> int:
-        """What the line costs."""
+        """The price of the line."""
         return self.unit_cents * self.quantity

@@ -1,4 +1,4 @@
-"""From a cart to an order. In: a customer, a reference, lines. Out: the one order of that reference."""
+"""Placing an order."""
 
 import uuid
 
@@ -13,9 +13,9 @@ from .models import Order, OrderLine
 
 @transaction.atomic
 def place_order(customer: Customer, reference: uuid.UUID, lines: list[Line]) -> Order:
-    """Make the order; called again with the same reference, the order that there is.
+    """Create the order, or return the existing one with the same reference.
 
-    Raises ``PermissionDenied`` where the reference is that of another customer's order.
+    Raises ``PermissionDenied`` if the reference belongs to another customer's order.
     """
     order, is_new = Order.objects.get_or_create(
         reference=reference, defaults={"customer": customer, "total_cents": total_cents(lines)}

@@ -1,4 +1,4 @@
-"""Addresses of the shop's pages."""
+"""URLs of the shop's pages."""
 
 from django.urls import path
 

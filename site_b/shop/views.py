@@ -1,5 +1,7 @@
-"""Pages of Shop. All are asynchronous: the user comes from ``request.auser()``, the cart from the
-session's asynchronous methods, and templates get all they need, so that none of them waits for I/O.
+"""The pages of Shop.
+
+All views are asynchronous. They load the user and the cart before they render a template, because
+templates are synchronous and must not wait for I/O.
 """
 
 import uuid
@@ -19,17 +21,15 @@ from .models import Order, Product
 from .orders import place_order
 
 
-async def page(
-    request: HttpRequest, template: str, context: dict[str, Any], status: int = 200
-) -> HttpResponse:
-    """A page with the bar at the top, which shows who is signed in and how full the cart is."""
-    frame = {"shopper": await request.auser(), "cart_count": await Cart(request.session).count()}
-    return render(request, template, {**frame, **context}, status=status)
+async def page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Render a page with the layout, which shows the user and the number of items in the cart."""
+    layout = {"shopper": await request.auser(), "cart_count": await Cart(request.session).count()}
+    return render(request, template, {**layout, **context})
 
 
 @require_GET
 async def products(request: HttpRequest) -> HttpResponse:
-    """The shelf."""
+    """The products."""
     return await page(
         request, "shop/products.html", {"products": [each async for each in Product.objects.all()]}
     )
@@ -37,7 +37,7 @@ async def products(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 async def product(request: HttpRequest, slug: str) -> HttpResponse:
-    """One product."""
+    """A product."""
     found = await Product.objects.filter(slug=slug).afirst()
     if found is None:
         raise Http404
@@ -46,45 +46,45 @@ async def product(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_GET
 async def about(request: HttpRequest) -> HttpResponse:
-    """The same for everybody: looks neither at the session nor at the user."""
+    """The same page for all visitors: uses neither the session nor the user."""
     return render(request, "about.html")
 
 
 @require_GET
 async def cart(request: HttpRequest) -> HttpResponse:
-    """The cart; there is one without signing in."""
+    """The cart. It works without signing in."""
     lines = await Cart(request.session).lines()
     return await page(request, "shop/cart.html", {"lines": lines, "total_cents": total_cents(lines)})
 
 
 @require_POST
 async def cart_add(request: HttpRequest) -> HttpResponse:
-    """Put so many more of a product into the cart."""
+    """Add a quantity of a product to the cart."""
     form = QuantityForm(request.POST)
     if not await sync_to_async(form.is_valid)():
-        messages.error(request, _("That could not be put into the cart."))
+        messages.error(request, _("That product could not be added to your cart."))
         return redirect("shop:products")
     chosen = form.cleaned_data["product"]
     await Cart(request.session).add(chosen.slug, form.cleaned_data["quantity"])
-    messages.success(request, _("%(name)s is in your cart.") % {"name": chosen.name})
+    messages.success(request, _("%(name)s was added to your cart.") % {"name": chosen.name})
     return redirect(chosen if request.POST.get("back") == "product" else "shop:products")
 
 
 @require_POST
 async def cart_change(request: HttpRequest) -> HttpResponse:
-    """Have exactly so many of a product in the cart."""
+    """Set the quantity of a product in the cart."""
     form = QuantityForm(request.POST)
     if await sync_to_async(form.is_valid)():
         await Cart(request.session).put(form.cleaned_data["product"].slug, form.cleaned_data["quantity"])
     else:
-        messages.error(request, _("Please give a number from 0 to 99."))
+        messages.error(request, _("Enter a quantity from 0 to 99."))
     return redirect("shop:cart")
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 async def checkout(request: HttpRequest) -> HttpResponse:
-    """Look over the cart and order. The one page of the cart that asks a visitor to sign in."""
+    """Review the cart and place the order."""
     customer = await request.auser()
     in_cart = Cart(request.session)
     lines = await in_cart.lines()
@@ -96,11 +96,11 @@ async def checkout(request: HttpRequest) -> HttpResponse:
             if placed is None and lines:
                 placed = await sync_to_async(place_order)(customer, reference, lines)
                 await in_cart.clear()
-                messages.success(request, _("Thank you! Your order is placed."))
+                messages.success(request, _("Thank you! Your order has been placed."))
             if placed is not None:
                 return redirect(placed)
     if not lines:
-        messages.info(request, _("Your cart is empty; there is nothing to order yet."))
+        messages.info(request, _("Add a product to your cart before you check out."))
         return redirect("shop:cart")
     form = CheckoutForm(initial={"reference": uuid.uuid4()})
     return await page(
@@ -111,7 +111,7 @@ async def checkout(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 async def orders(request: HttpRequest) -> HttpResponse:
-    """A customer's own orders."""
+    """The customer's own orders."""
     placed = Order.objects.filter(customer=await request.auser()).prefetch_related("lines__product")
     return await page(request, "shop/orders.html", {"orders": [each async for each in placed]})
 
@@ -119,7 +119,7 @@ async def orders(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 async def order(request: HttpRequest, reference: uuid.UUID) -> HttpResponse:
-    """One of a customer's own orders; anybody else's does not exist."""
+    """One of the customer's own orders. Other customers' orders answer 404."""
     own = Order.objects.filter(customer=await request.auser(), reference=reference)
     found = await own.prefetch_related("lines__product").afirst()
     if found is None:

@@ -40,7 +40,7 @@ def token_of(client: Client) -> SessionToken:
 
 def identity_of(token: SessionToken, now: float = 0) -> Identity:
     """What a site would read of a session. Raises where it would refuse it."""
-    record = store.read_session(token.sid).record
+    record = store.run(store.read_session(token.sid)).record
     assert record is not None, "the session has ended"
     return verify_identity(record, token, conf.public_keys(), now)
 

@@ -52,23 +52,23 @@ def test_a_site_can_do_all_that_sso_common_does(site: Site, valkey: ValkeyServer
     valkey.admin.set(store.identity_key("sso", SID), b"record", ex=100)
     with at_site("site_a"):
         store.ping()
-        assert store.read_session(SID, "key").record == b"record"
-        assert store.save_site_session(SID, store.Changes(put={b"a": b"1"}))
-        assert store.save_anonymous("key", store.Changes(put={b"b": b"2"}), 100, create=True)
-        assert store.anonymous_exists("key")
-        assert store.adopt_anonymous(SID, "key", {b"b": b"2"})
-        assert store.read_session(SID).fields == {store.MARKER: b"", b"a": b"1", b"b": b"2"}
-        store.note_first_seen(SID, SUB)
-        store.touch_session(SID, 500_000)
+        assert store.run(store.read_session(SID, "key")).record == b"record"
+        assert store.run(store.save_site_session(SID, store.Changes(put={b"a": b"1"})))
+        assert store.run(store.save_anonymous("key", store.Changes(put={b"b": b"2"}), 100, create=True))
+        assert store.run(store.anonymous_exists("key"))
+        assert store.run(store.adopt_anonymous(SID, "key", {b"b": b"2"}))
+        assert store.run(store.read_session(SID)).fields == {store.MARKER: b"", b"a": b"1", b"b": b"2"}
+        store.run(store.extend_session(SID, 400_000, is_first_visit=True))
+        store.run(store.extend_session(SID, 500_000, is_first_visit=False))
         assert store.wait_for_user_event("$", 50) is None
         session = sessions.SessionStore()
         session["x"] = 1
         session.save()
         session.cycle_key()
         session.flush()
-        store.delete_site_session(SID)
-        store.end_session(SID, SUB)
-        assert store.read_session(SID).record is None
+        store.run(store.delete_site_session(SID))
+        store.run(store.end_session(SID, SUB))
+        assert store.run(store.read_session(SID)).record is None
         assert conf.site() == "site_a"
         assert store.client().acl_whoami() == "sso-site_a"
         assert "redis_version" in store.client().info()

@@ -24,7 +24,7 @@ from portal.registry.models import Site
 from portal.sessions import services
 from portal.sessions import store as portal_store
 from portal.sessions.models import Session
-from sso_common import conf, feed, sessions, store
+from sso_common import client, conf, sessions, store
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyCluster, ValkeyServer, until, valkey_cluster
 
@@ -126,7 +126,7 @@ def test_ending_all_sessions_leaves_nothing_on_any_node(site: Site, servers: Val
     tokens = issue_on_all(servers, user)
     with at_site("site_a"):
         for token in tokens:
-            assert store.save_site_session(token.sid, store.Changes(put={b"cart": b"1"}))
+            assert store.run(store.save_site_session(token.sid, store.Changes(put={b"cart": b"1"})))
 
     services.end_sessions([user.pk])
 
@@ -148,7 +148,7 @@ def test_a_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) ->
     tokens = issue_on_all(servers, user)
     with at_site("site_a"):
         for token in tokens:
-            store.end_session(token.sid, user.pk)
+            store.run(store.end_session(token.sid, user.pk))
 
     services.catch_up()
 
@@ -181,7 +181,7 @@ def test_attack_a_signed_request_is_replayed(site: Site) -> None:
     path = "/sso/v1/users?after=0&limit=10"
     for _ in range(6):  # nonces on all nodes
         with at_site("site_a"):
-            authorization = feed.sign_request("GET", path, uuid.uuid4().hex)
+            authorization = client.authorization("GET", path, uuid.uuid4().hex)
         answers = [
             Client(HTTP_HOST="portal.sso.localhost").get(path, HTTP_AUTHORIZATION=authorization)
             for _ in range(2)
@@ -215,18 +215,22 @@ def test_a_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyClust
         with at_site("site_a"):
             key = uuid.uuid4().hex
             store.ping()
-            assert store.read_session(token.sid, key).record is not None
-            assert store.save_site_session(token.sid, store.Changes(put={b"a": b"1"}))
-            assert store.save_anonymous(key, store.Changes(put={b"b": b"2"}), 100, create=True)
-            assert store.anonymous_exists(key)
-            assert store.adopt_anonymous(token.sid, key, {b"b": b"2"})
-            assert store.read_session(token.sid).fields == {store.MARKER: b"", b"a": b"1", b"b": b"2"}
-            store.note_first_seen(token.sid, user.pk)
-            store.touch_session(token.sid, 500_000)
+            assert store.run(store.read_session(token.sid, key)).record is not None
+            assert store.run(store.save_site_session(token.sid, store.Changes(put={b"a": b"1"})))
+            assert store.run(store.save_anonymous(key, store.Changes(put={b"b": b"2"}), 100, create=True))
+            assert store.run(store.anonymous_exists(key))
+            assert store.run(store.adopt_anonymous(token.sid, key, {b"b": b"2"}))
+            assert store.run(store.read_session(token.sid)).fields == {
+                store.MARKER: b"",
+                b"a": b"1",
+                b"b": b"2",
+            }
+            store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
+            store.run(store.extend_session(token.sid, 500_000, is_first_visit=False))
             assert store.wait_for_user_event("$", 20) is None
-            store.delete_site_session(token.sid)
-            store.end_session(token.sid, user.pk)
-            assert store.read_session(token.sid).record is None
+            store.run(store.delete_site_session(token.sid))
+            store.run(store.end_session(token.sid, user.pk))
+            assert store.run(store.read_session(token.sid)).record is None
 
 
 def test_attack_a_site_tries_more_at_every_node(site: Site, servers: ValkeyCluster) -> None:

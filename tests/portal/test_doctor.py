@@ -1,4 +1,4 @@
-"""The sites' doctor, with the Redis users that the portal really makes."""
+"""The doctor of a site, with the Redis users that the portal sets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from django.test import override_settings
 from portal import keys
 from portal.registry import acl, services
 from portal.registry.models import Site
-from sso_common import checks, conf, doctor, rights
-from sso_common.doctor import Level
+from sso_common import checks, conf
+from sso_common.doctor import Level, redis, servers
+from sso_common.dsn import Dsn
 from tests.servers import ValkeyServer
 
 
@@ -24,41 +25,40 @@ def site() -> Site:
 
 
 @contextlib.contextmanager
-def at_site(dsn: conf.Dsn) -> Iterator[None]:
+def at_site(dsn: Dsn) -> Iterator[None]:
     text = str(dsn)
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield
 
 
-def test_the_portal_gives_a_site_what_it_needs_and_no_more(site: Site) -> None:
+def test_a_redis_user_set_by_the_portal_is_ok(site: Site) -> None:
     with at_site(keys.dsn_for("site_a")):
-        findings = [*doctor.redis_reachable(), *doctor.redis_server(), *doctor.redis_rights()]
+        findings = [*redis.reachable(), *servers.servers(), *redis.user()]
 
     assert [finding for finding in findings if finding.level is not Level.OK] == []
-    assert len(findings) == 7
+    assert len(findings) == 6
 
 
-def test_with_another_sites_user_the_rights_are_wrong_both_ways(site: Site) -> None:
+def test_another_sites_redis_user_is_a_warning(site: Site) -> None:
     services.register("site_b", "https://b.sso.localhost")
-    theirs = keys.dsn_for("site_b")
-    redis_url = theirs.redis_login_url
+    other = keys.dsn_for("site_b")
 
-    with at_site(replace(keys.dsn_for("site_a"), redis_url=redis_url)):
-        missing = rights.missing_rights()
+    with at_site(replace(keys.dsn_for("site_a"), redis_url=other.redis_login_url)):
+        [finding] = redis.user()
 
-    assert "read its own sessions" in missing
-    assert "read identity records" not in missing
+    assert finding.level is Level.WARNING
+    assert repr(other.redis_user) in finding.message
 
 
-def test_a_lost_redis_user_comes_back_as_the_doctor_says(site: Site, valkey: ValkeyServer) -> None:
+def test_a_lost_redis_user_is_restored_by_the_doctors_fix(site: Site, valkey: ValkeyServer) -> None:
     valkey.admin.execute_command("ACL DELUSER", acl.user_name("site_a"))
     dsn = keys.dsn_for("site_a")
 
     with at_site(dsn):
-        [before] = doctor.redis_reachable()
+        [before] = redis.reachable()
     acl.grant_all()
     with at_site(dsn):
-        [after] = doctor.redis_reachable()
+        [after] = redis.reachable()
 
     assert before.level is Level.FAILURE
     assert "manage.py sso_site acl" in before.fix

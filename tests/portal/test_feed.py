@@ -28,8 +28,11 @@ from portal.feed import snapshots
 from portal.feed.snapshots import read_page
 from portal.registry import services as registry
 from portal.registry.models import Site
-from sso_common import conf, feed, identity, store
+from sso_common import client, conf, identity, store
+from sso_common.dsn import Dsn
 from sso_common.exceptions import BadSignature, UnknownKey
+from sso_common.feed import parse_page
+from sso_common.requests import verify_answer
 from sso_common.snapshot import UserSnapshot
 from tests.databases import Worker, real_database
 from tests.servers import ValkeyServer
@@ -60,7 +63,7 @@ def at_site(name: str) -> Iterator[None]:
 def signed_by(name: str, path: str, *, method: str = "GET", nonce: str | None = None) -> str:
     """The ``Authorization`` header that a site would send."""
     with at_site(name):
-        return feed.sign_request(method, path, nonce or uuid.uuid4().hex)
+        return client.authorization(method, path, nonce or uuid.uuid4().hex)
 
 
 def ask(path: str, authorization: str, method: str = "GET") -> Any:
@@ -334,8 +337,8 @@ def test_a_site_that_signs_gets_a_signed_answer(site: Site) -> None:
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "no-store"
     with at_site("site_a"):
-        feed._verify_answer(response.headers["SSO-Signature"], NONCE, response.content)
-        page = feed.parse_page(response.json(), 0)
+        verify_answer(response.headers["SSO-Signature"], NONCE, response.content, conf.dsn().public_keys)
+        page = parse_page(response.json(), 0)
     assert [user.username for user in page.users] == ["ada"]
 
 
@@ -363,9 +366,9 @@ def test_while_a_site_rotates_both_of_its_secrets_are_good_and_afterwards_only_t
     old = keys.dsn_for("site_a")
     registry.begin_rotation(site)
 
-    def answer_to(dsn: conf.Dsn) -> int:
+    def answer_to(dsn: Dsn) -> int:
         with override_settings(SSO_DSN=str(dsn)):
-            header = feed.sign_request("GET", USERS, uuid.uuid4().hex)
+            header = client.authorization("GET", USERS, uuid.uuid4().hex)
         return ask(USERS, header).status_code
 
     assert (answer_to(old), answer_to(keys.dsn_for("site_a"))) == (200, 200)
@@ -563,7 +566,7 @@ def test_attack_an_answer_is_tampered_with_or_exchanged(site: Site) -> None:
             (f"{kid}.!!", NONCE, response.content),
         ]:
             with pytest.raises((BadSignature, UnknownKey)):
-                feed._verify_answer(header, nonce, body)
+                verify_answer(header, nonce, body, conf.dsn().public_keys)
 
 
 def test_attack_an_answer_passes_for_an_identity_record(site: Site) -> None:

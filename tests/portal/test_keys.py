@@ -18,6 +18,7 @@ from portal.registry import services as registry
 from portal.sessions import services
 from portal.sessions.signing import sign_record
 from sso_common import conf
+from sso_common.dsn import parse_dsn
 from sso_common.exceptions import UnknownKey, Untrusted
 from sso_common.identity import verify_detached, verify_record
 from tests.servers import VALKEY_URL
@@ -88,7 +89,7 @@ def test_a_dsn_can_be_read_back_and_holds_neither_the_root_nor_the_portals_redis
 
     text = str(keys.dsn_for("site_a"))
 
-    assert conf.parse_dsn(text) == keys.dsn_for("site_a")
+    assert parse_dsn(text) == keys.dsn_for("site_a")
     assert ROOT["SSO_ROOT_SECRET"] not in text
     assert "of-the-tests" not in text
 

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from portal import keys
 from portal.registry import services
 from portal.registry.models import Grant, Role, Site
-from sso_common import conf
+from sso_common.dsn import Dsn, parse_dsn
 from tests.servers import ValkeyServer
 
 from .people import browser, is_signed_in, person, sign_in, token_of
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 A = "https://a.sso.localhost"
 
 
-def dsn_in(text: str) -> conf.Dsn:
+def dsn_in(text: str) -> Dsn:
     """The DSN that a command printed, alone on its line."""
-    return conf.parse_dsn(text.removesuffix("\n"))
+    return parse_dsn(text.removesuffix("\n"))
 
 
 def run(*arguments: str) -> tuple[str, str]:
@@ -262,7 +262,7 @@ def test_the_demo_makes_people_who_can_sign_in_and_sites_with_roles() -> None:
         user = authenticate(None, username=each["username"], password=each["password"])
         assert user is not None
         assert user.email_verified
-    assert {name: conf.parse_dsn(dsn).site for name, dsn in data["sites"].items()} == {
+    assert {name: parse_dsn(dsn).site for name, dsn in data["sites"].items()} == {
         "site_a": "site_a",
         "site_b": "site_b",
     }

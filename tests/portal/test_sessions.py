@@ -26,6 +26,7 @@ from portal.sessions.models import EndReason, Progress, Session
 from portal.sessions.signing import sign_record
 from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
+from sso_common.store import administration
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyServer
 
@@ -43,7 +44,7 @@ def is_alive(token: SessionToken) -> bool:
 
 
 def record_of(token: SessionToken) -> bytes:
-    record = store.read_session(token.sid).record
+    record = store.run(store.read_session(token.sid)).record
     assert record is not None
     return record
 
@@ -281,7 +282,7 @@ def test_signing_anew_never_brings_back_a_session_that_ends_meanwhile(
     replace_records = portal_store.replace_records
 
     def sign_out_meanwhile(changes: Any) -> Any:
-        store.end_session(token.sid, user.pk)
+        store.run(store.end_session(token.sid, user.pk))
         return replace_records(changes)
 
     monkeypatch.setattr(portal_store, "replace_records", sign_out_meanwhile)
@@ -531,7 +532,7 @@ def test_attack_a_site_signs_out_in_another_sites_name_and_the_log_calls_it_a_cl
 
 def test_what_names_the_servers_has_the_length_of_a_digest_however_many_nodes_there_are() -> None:
     # Six names of 40 characters are longer than their column, and then nobody could sign in.
-    assert len(portal_store.server_runs()) == 64
+    assert len(administration.run_ids()) == 64
 
 
 def test_catching_up_with_nothing_to_do_writes_nothing(

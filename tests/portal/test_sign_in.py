@@ -133,13 +133,13 @@ def test_attack_a_planted_anonymous_session_is_not_the_session_after_sign_in() -
     person()
     client = browser()
     key = "planted-key-planted-key"
-    assert store.save_anonymous(key, store.Changes(put={b"x": b"1"}), 100, create=True)
+    assert store.run(store.save_anonymous(key, store.Changes(put={b"x": b"1"}), 100, create=True))
     client.cookies["__Host-session"] = key
 
     response = sign_in(client)
 
     assert token_of(client).sid != key
-    assert not store.anonymous_exists(key)
+    assert not store.run(store.anonymous_exists(key))
     assert cookies_set(response)["__Host-session"].value == ""
 
 
@@ -254,7 +254,7 @@ def test_the_signed_out_page_takes_back_a_cookie_whose_session_ended_at_a_site()
     user = person()
     client = browser()
     sign_in(client)
-    store.end_session(token_of(client).sid, user.pk)
+    store.run(store.end_session(token_of(client).sid, user.pk))
 
     response = client.get("/sso/v1/signed-out")
 
@@ -267,7 +267,7 @@ def test_a_late_answer_never_takes_back_the_cookie_of_a_fresh_sign_in() -> None:
     slow, fast = browser(), browser()
     sign_in(slow)
     fast.cookies[SSO] = slow.cookies[SSO].value
-    store.end_session(token_of(slow).sid, user.pk)
+    store.run(store.end_session(token_of(slow).sid, user.pk))
 
     sign_in(fast)  # in another tab, before the first tab's request is answered
     response = slow.get("/sso/v1/signed-out")

@@ -1,6 +1,7 @@
-"""Fixtures for Notes: every test has the database and an empty, real Valkey.
+"""Fixtures for Notes. Each test has the database and a real, empty Valkey.
 
-Run by itself, because a process has one settings module: ``pytest tests/site_a --ds=tests.site_a.settings``.
+Run these tests separately, because a process has one settings module:
+``pytest tests/site_a --ds=tests.site_a.settings``.
 """
 
 import os

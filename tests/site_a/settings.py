@@ -1,4 +1,4 @@
-"""Notes as it is, with a DSN that trusts the tests' key and a database in memory."""
+"""The settings of Notes, with a DSN that trusts the tests' key and a database in memory."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The admin behind the SSO."""
+"""Notes' admin: users sign in at the portal."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +13,7 @@ def ben() -> User:
     return User.objects.create_user("ben")
 
 
-def test_the_admin_asks_a_stranger_to_sign_in_at_the_portal_and_to_come_back(client: Client) -> None:
+def test_admin_sends_anonymous_visitors_to_sign_in_and_back(client: Client) -> None:
     response = client.get("/admin/notes/note/", follow=False)
     hop = client.get(response["Location"])
 
@@ -21,7 +21,7 @@ def test_the_admin_asks_a_stranger_to_sign_in_at_the_portal_and_to_come_back(cli
     assert hop["Location"] == "/sso/login/?next=%2Fadmin%2Fnotes%2Fnote%2F"
 
 
-def test_without_the_staff_role_the_admin_is_a_403_page_and_no_loop(client: Client) -> None:
+def test_admin_answers_403_without_a_loop_to_users_without_the_staff_role(client: Client) -> None:
     sign_in(client, "anna", roles=["editor"])
 
     response = client.get("/admin/", follow=True)
@@ -31,7 +31,7 @@ def test_without_the_staff_role_the_admin_is_a_403_page_and_no_loop(client: Clie
     assert "portal" in response.text
 
 
-def test_the_staff_role_opens_the_admin(client: Client) -> None:
+def test_staff_role_opens_the_admin(client: Client) -> None:
     sign_in(client, "stella", roles=["staff"])
 
     response = client.get("/admin/notes/note/")
@@ -41,7 +41,7 @@ def test_the_staff_role_opens_the_admin(client: Client) -> None:
     assert (user.is_staff, user.is_superuser) == (True, False)
 
 
-def test_staff_status_goes_with_the_role(client: Client) -> None:
+def test_losing_the_role_removes_staff_status(client: Client) -> None:
     sign_in(client, "stella", roles=["staff"])
     client.get("/admin/")
 
@@ -51,7 +51,7 @@ def test_staff_status_goes_with_the_role(client: Client) -> None:
     assert User.objects.get(username="stella").is_staff is False
 
 
-def test_attack_a_role_that_this_site_has_not_mapped_gives_nothing(client: Client) -> None:
+def test_attack_role_that_is_not_mapped_grants_nothing(client: Client) -> None:
     sign_in(client, "mallory", roles=["admin", "superuser", "Staff", "is_staff"])
 
     assert client.get("/admin/", follow=True).status_code == 403
@@ -59,7 +59,7 @@ def test_attack_a_role_that_this_site_has_not_mapped_gives_nothing(client: Clien
     assert (user.is_staff, user.is_superuser, user.groups.count()) == (False, False, 0)
 
 
-def test_staff_look_after_public_notes_and_do_not_see_private_ones(client: Client, ben: User) -> None:
+def test_staff_edit_public_notes_and_do_not_see_private_ones(client: Client, ben: User) -> None:
     public = Note.objects.create(owner=ben, title="For everybody", is_public=True)
     private = Note.objects.create(owner=ben, title="Secret plan")
     sign_in(client, "stella", roles=["staff"])
@@ -72,7 +72,7 @@ def test_staff_look_after_public_notes_and_do_not_see_private_ones(client: Clien
     assert client.get(f"/admin/notes/note/{private.pk}/change/").status_code == 302
 
 
-def test_staff_cannot_change_who_a_user_is(client: Client, ben: User) -> None:
+def test_staff_can_view_users_and_cannot_change_them(client: Client, ben: User) -> None:
     sign_in(client, "stella", roles=["staff"])
 
     assert client.get(f"/admin/auth/user/{ben.pk}/change/").status_code == 200
@@ -83,7 +83,7 @@ def test_staff_cannot_change_who_a_user_is(client: Client, ben: User) -> None:
     assert ben.is_superuser is False
 
 
-def test_a_local_superuser_still_gets_in_while_the_portal_is_away(client: Client) -> None:
+def test_local_superuser_can_sign_in_without_the_portal(client: Client) -> None:
     User.objects.create_superuser("breakglass", password="only-in-an-emergency")
 
     form = client.get("/admin/login/?local&next=/admin/")

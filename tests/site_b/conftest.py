@@ -1,7 +1,8 @@
-"""Fixtures for Shop: every test has the database, an empty, real Valkey, and ``shopper``, a browser
+"""Fixtures for Shop. Each test has the database and a real, empty Valkey. ``shopper`` is a browser
 whose requests go through Django's ASGI handler.
 
-Run by itself, because a process has one settings module: ``pytest tests/site_b --ds=tests.site_b.settings``.
+Run these tests separately, because a process has one settings module:
+``pytest tests/site_b --ds=tests.site_b.settings``.
 """
 
 import os
@@ -19,8 +20,10 @@ if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.site_b.settings":
 
 
 class Browser:
-    """An ``AsyncClient`` for tests which are plain functions: what they do to the database stays in
-    the test's own transaction, for synchronous code runs on the test's thread."""
+    """An ``AsyncClient`` for synchronous tests.
+
+    Synchronous code runs on the test's thread, so changes to the database stay in the test's transaction.
+    """
 
     def __init__(self, **options: Any) -> None:
         self._client = AsyncClient(**options)

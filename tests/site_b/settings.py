@@ -1,4 +1,4 @@
-"""Shop as it is, with a DSN that trusts the tests' key and a database in memory."""
+"""The settings of Shop, with a DSN that trusts the tests' key and a database in memory."""
 
 import os
 

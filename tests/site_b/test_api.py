@@ -14,7 +14,7 @@ from .conftest import Browser
 
 @pytest.mark.parametrize("path", ["/api/me/", "/api/orders/"])
 @pytest.mark.parametrize("accept", ["text/html,*/*", "application/json", "*/*"])
-def test_who_is_not_signed_in_gets_401_and_never_a_redirect(shopper: Browser, path: str, accept: str) -> None:
+def test_anonymous_request_gets_401_and_never_a_redirect(shopper: Browser, path: str, accept: str) -> None:
     response = shopper.get(path, headers={"Accept": accept})
 
     assert response.status_code == 401
@@ -23,7 +23,7 @@ def test_who_is_not_signed_in_gets_401_and_never_a_redirect(shopper: Browser, pa
     assert response.json()["login"] == "http://testserver/sso/login/"
 
 
-def test_who_is_not_admitted_here_gets_403(shopper: Browser) -> None:
+def test_user_without_access_gets_403(shopper: Browser) -> None:
     sign_in(shopper, "mallory", sites={"site_a": []})
 
     response = shopper.get("/api/me/")
@@ -32,7 +32,7 @@ def test_who_is_not_admitted_here_gets_403(shopper: Browser) -> None:
     assert not Customer.objects.exists()
 
 
-def test_me_is_the_local_customer_and_the_subject(shopper: Browser) -> None:
+def test_me_returns_the_local_customer_and_the_subject(shopper: Browser) -> None:
     identity = sign_in(shopper, "anna", first_name="Anna", last_name="Lund", roles=["vip", "editor"])
 
     answer = shopper.get("/api/me/").json()
@@ -50,7 +50,7 @@ def test_me_is_the_local_customer_and_the_subject(shopper: Browser) -> None:
     }
 
 
-def test_products_need_neither_session_nor_user(shopper: Browser, valkey: ValkeyServer) -> None:
+def test_products_use_neither_the_session_nor_the_user(shopper: Browser, valkey: ValkeyServer) -> None:
     sign_in(shopper, "anna")
     valkey.kill()
 
@@ -61,7 +61,7 @@ def test_products_need_neither_session_nor_user(shopper: Browser, valkey: Valkey
     assert shopper.get("/api/products/mug/").json()["price_cents"] == 1900
 
 
-def test_the_cart_is_put_and_taken_out(shopper: Browser) -> None:
+def test_cart_lines_are_set_and_removed(shopper: Browser) -> None:
     assert shopper.put("/api/cart/mug/", {"quantity": 2}).json()["total_cents"] == 3800
     assert shopper.put("/api/cart/lamp/", {"quantity": 1}).json()["count"] == 3
     assert [line["product"] for line in shopper.delete("/api/cart/mug/").json()["lines"]] == ["lamp"]
@@ -76,14 +76,14 @@ def test_the_cart_is_put_and_taken_out(shopper: Browser) -> None:
 @pytest.mark.parametrize(
     "body", ['{"quantity": 100}', '{"quantity": true}', '{"quantity": "2"}', "[1]", "{", "{}"]
 )
-def test_a_bad_quantity_is_a_400_and_changes_nothing(shopper: Browser, body: str) -> None:
+def test_invalid_quantity_answers_400_and_changes_nothing(shopper: Browser, body: str) -> None:
     response = shopper.put("/api/cart/mug/", body)
 
     assert (response.status_code, response.json()["error"]) == (400, "bad_quantity")
     assert shopper.get("/api/cart/").json()["lines"] == []
 
 
-def test_an_order_takes_the_cart_and_is_made_once(shopper: Browser) -> None:
+def test_order_empties_the_cart_and_is_created_once(shopper: Browser) -> None:
     sign_in(shopper, "anna")
     shopper.put("/api/cart/mug/", {"quantity": 1})
     body = {"reference": str(uuid.uuid4())}
@@ -97,7 +97,7 @@ def test_an_order_takes_the_cart_and_is_made_once(shopper: Browser) -> None:
     assert shopper.get("/api/cart/").json()["lines"] == []
 
 
-def test_an_order_of_nothing_is_a_409(shopper: Browser) -> None:
+def test_order_with_an_empty_cart_answers_409(shopper: Browser) -> None:
     sign_in(shopper, "anna")
 
     response = shopper.post("/api/orders/", content_type="application/json")
@@ -107,7 +107,7 @@ def test_an_order_of_nothing_is_a_409(shopper: Browser) -> None:
 
 
 @pytest.mark.parametrize("body", ["[]", "{", '{"reference": "x"}', '{"reference": 7}'])
-def test_a_bad_reference_is_a_400(shopper: Browser, body: str) -> None:
+def test_invalid_reference_answers_400(shopper: Browser, body: str) -> None:
     sign_in(shopper, "anna")
     shopper.put("/api/cart/mug/", {"quantity": 1})
 
@@ -117,7 +117,7 @@ def test_a_bad_reference_is_a_400(shopper: Browser, body: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/nothing/", "/api/products/yacht/", "/api/cart/yacht/"])
-def test_what_is_not_there_is_a_404_in_json(shopper: Browser, path: str) -> None:
+def test_missing_resource_answers_404_in_json(shopper: Browser, path: str) -> None:
     response = shopper.put(path, {"quantity": 1}) if "cart" in path else shopper.get(path)
 
     assert (response.status_code, response.json()["error"]) == (404, "not_found")
@@ -131,7 +131,7 @@ def test_attack_changing_the_cart_from_another_site() -> None:
     assert (response.status_code, response.json()["error"]) == (403, "csrf")
 
 
-def test_a_script_of_this_site_has_the_csrf_token() -> None:
+def test_script_of_this_site_gets_the_csrf_token() -> None:
     shopper = Browser(enforce_csrf_checks=True)
     shopper.get("/api/cart/")
     token = shopper.cookies["__Host-csrf"].value
@@ -141,7 +141,7 @@ def test_a_script_of_this_site_has_the_csrf_token() -> None:
     assert response.json()["count"] == 1
 
 
-def test_redis_away_is_a_503_in_json(shopper: Browser, valkey: ValkeyServer) -> None:
+def test_redis_down_answers_503_in_json(shopper: Browser, valkey: ValkeyServer) -> None:
     sign_in(shopper, "anna")
     valkey.kill()
 
@@ -153,7 +153,7 @@ def test_redis_away_is_a_503_in_json(shopper: Browser, valkey: ValkeyServer) -> 
     assert not response.cookies
 
 
-def test_answers_about_a_person_are_not_stored_by_caches(shopper: Browser) -> None:
+def test_personal_responses_are_not_cached(shopper: Browser) -> None:
     sign_in(shopper, "anna")
 
     for path in ("/api/me/", "/api/orders/", "/api/cart/"):

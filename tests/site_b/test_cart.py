@@ -1,4 +1,4 @@
-"""The cart, before and after signing in, and what becomes of it."""
+"""The cart, before and after sign-in, and the orders made from it."""
 
 import uuid
 
@@ -21,18 +21,18 @@ def cart(browser: Browser) -> dict[str, int]:
 
 
 def order_form(browser: Browser) -> str:
-    """The reference on the checkout page."""
+    """The reference in the checkout form."""
     return browser.get("/checkout/").context["form"]["reference"].value()
 
 
-def test_a_stranger_can_fill_a_cart(shopper: Browser) -> None:
+def test_anonymous_visitor_can_fill_a_cart(shopper: Browser) -> None:
     response = shopper.post("/cart/add/", {"product": "mug", "quantity": "2"}, follow=True)
 
-    assert "Speckled mug is in your cart." in response.text
+    assert "Speckled mug was added to your cart." in response.text
     assert cart(shopper) == {"mug": 2}
 
 
-def test_adding_adds_and_changing_sets(shopper: Browser) -> None:
+def test_add_increases_the_quantity_and_change_sets_it(shopper: Browser) -> None:
     shopper.post("/cart/add/", {"product": "mug", "quantity": "2"})
     shopper.post("/cart/add/", {"product": "mug", "quantity": "1"})
     shopper.post("/cart/add/", {"product": "lamp", "quantity": "1"})
@@ -43,7 +43,7 @@ def test_adding_adds_and_changing_sets(shopper: Browser) -> None:
     assert cart(shopper) == {"mug": 1}
 
 
-def test_a_cart_holds_at_most_99_of_a_thing(shopper: Browser) -> None:
+def test_cart_holds_at_most_99_of_a_product(shopper: Browser) -> None:
     shopper.post("/cart/add/", {"product": "mug", "quantity": "99"})
     shopper.post("/cart/add/", {"product": "mug", "quantity": "5"})
 
@@ -53,14 +53,14 @@ def test_a_cart_holds_at_most_99_of_a_thing(shopper: Browser) -> None:
 @pytest.mark.parametrize(
     "form", [{"product": "yacht", "quantity": "1"}, {"product": "mug", "quantity": "-3"}, {"product": "mug"}]
 )
-def test_nonsense_changes_nothing_and_says_so(shopper: Browser, form: dict[str, str]) -> None:
+def test_invalid_form_changes_nothing_and_shows_an_error(shopper: Browser, form: dict[str, str]) -> None:
     response = shopper.post("/cart/add/", form, follow=True)
 
-    assert "That could not be put into the cart." in response.text
+    assert "That product could not be added to your cart." in response.text
     assert cart(shopper) == {}
 
 
-def test_the_cart_survives_signing_in(shopper: Browser) -> None:
+def test_cart_survives_sign_in(shopper: Browser) -> None:
     shopper.post("/cart/add/", {"product": "mug", "quantity": "2"})
 
     sign_in(shopper, "anna")
@@ -69,7 +69,7 @@ def test_the_cart_survives_signing_in(shopper: Browser) -> None:
     assert shopper.cookies["__Host-session"].value == ""  # the anonymous session is gone
 
 
-def test_the_cart_of_a_signed_in_person_is_joined_by_the_anonymous_one(shopper: Browser) -> None:
+def test_anonymous_cart_is_merged_into_the_cart_of_the_user(shopper: Browser) -> None:
     sign_in(shopper, "anna")
     shopper.post("/cart/add/", {"product": "mug", "quantity": "1"})
     token = shopper.cookies.pop("__Secure-sso-test").value
@@ -81,8 +81,7 @@ def test_the_cart_of_a_signed_in_person_is_joined_by_the_anonymous_one(shopper: 
     assert cart(shopper) == {"mug": 1, "lamp": 1}
 
 
-def test_two_requests_that_add_two_things_at_once_both_count(shopper: Browser) -> None:
-    """Each product has a session key of its own, and a save writes only what changed."""
+def test_concurrent_requests_that_add_products_are_both_saved(shopper: Browser) -> None:
     shopper.post("/cart/add/", {"product": "mug", "quantity": "1"})
     key = shopper.cookies["__Host-session"].value
     first, second = SessionStore(key), SessionStore(key)
@@ -96,7 +95,7 @@ def test_two_requests_that_add_two_things_at_once_both_count(shopper: Browser) -
     assert cart(shopper) == {"mug": 1, "lamp": 1, "clock": 1}
 
 
-def test_the_checkout_asks_to_sign_in_and_to_come_back(shopper: Browser) -> None:
+def test_checkout_sends_anonymous_visitors_to_sign_in_and_back(shopper: Browser) -> None:
     shopper.post("/cart/add/", {"product": "mug", "quantity": "1"})
 
     response = shopper.get("/checkout/")
@@ -105,7 +104,7 @@ def test_the_checkout_asks_to_sign_in_and_to_come_back(shopper: Browser) -> None
     assert response["Location"] == "/sso/login/?next=/checkout/"
 
 
-def test_an_order_is_what_was_in_the_cart_at_the_price_of_that_day(shopper: Browser) -> None:
+def test_order_contains_the_cart_at_the_price_of_that_day(shopper: Browser) -> None:
     shopper.post("/cart/add/", {"product": "mug", "quantity": "2"})
     shopper.post("/cart/add/", {"product": "candle", "quantity": "1"})
     sign_in(shopper, "anna", first_name="Anna", last_name="Lund")
@@ -113,7 +112,7 @@ def test_an_order_is_what_was_in_the_cart_at_the_price_of_that_day(shopper: Brow
     response = shopper.post("/checkout/", {"reference": order_form(shopper)}, follow=True)
     Product.objects.filter(slug="mug").update(price_cents=1)
 
-    assert "Thank you! Your order is placed." in response.text
+    assert "Thank you! Your order has been placed." in response.text
     order = Order.objects.get()
     assert order.customer.name == "Anna Lund"
     assert order.total_cents == 2 * 1900 + 2200
@@ -125,7 +124,7 @@ def test_an_order_is_what_was_in_the_cart_at_the_price_of_that_day(shopper: Brow
     assert "€60.00" in shopper.get("/orders/").text
 
 
-def test_a_form_that_is_sent_twice_makes_one_order(shopper: Browser) -> None:
+def test_form_submitted_twice_creates_one_order(shopper: Browser) -> None:
     sign_in(shopper, "anna")
     shopper.post("/cart/add/", {"product": "mug", "quantity": "1"})
     form = {"reference": order_form(shopper)}
@@ -136,16 +135,16 @@ def test_a_form_that_is_sent_twice_makes_one_order(shopper: Browser) -> None:
     assert Order.objects.count() == 1
 
 
-def test_an_empty_cart_makes_no_order(shopper: Browser) -> None:
+def test_empty_cart_creates_no_order(shopper: Browser) -> None:
     sign_in(shopper, "anna")
 
     response = shopper.post("/checkout/", {"reference": str(uuid.uuid4())}, follow=True)
 
-    assert "Your cart is empty" in response.text
+    assert "Add a product to your cart" in response.text
     assert not Order.objects.exists()
 
 
-def test_attack_reading_somebody_elses_order(shopper: Browser) -> None:
+def test_attack_reading_another_customers_order(shopper: Browser) -> None:
     ben = Customer.objects.create_user("ben")
     order = Order.objects.create(reference=uuid.uuid4(), customer=ben, total_cents=100)
     sign_in(shopper, "mallory")
@@ -156,7 +155,7 @@ def test_attack_reading_somebody_elses_order(shopper: Browser) -> None:
     assert order.reference.hex[:8].upper() not in shopper.get("/orders/").text
 
 
-def test_attack_ordering_under_somebody_elses_reference(shopper: Browser) -> None:
+def test_attack_ordering_with_another_customers_reference(shopper: Browser) -> None:
     ben = Customer.objects.create_user("ben")
     order = Order.objects.create(reference=uuid.uuid4(), customer=ben, total_cents=100)
     sign_in(shopper, "mallory")
@@ -169,7 +168,7 @@ def test_attack_ordering_under_somebody_elses_reference(shopper: Browser) -> Non
     assert cart(shopper) == {"mug": 1}
 
 
-def test_a_customer_with_orders_is_never_deleted_with_them() -> None:
+def test_customer_with_orders_cannot_be_deleted() -> None:
     ben = Customer.objects.create_user("ben")
     Order.objects.create(reference=uuid.uuid4(), customer=ben, total_cents=100)
 
@@ -178,7 +177,7 @@ def test_a_customer_with_orders_is_never_deleted_with_them() -> None:
     assert Order.objects.get().customer == ben
 
 
-def test_eight_things_are_on_the_shelf_each_with_its_picture(shopper: Browser) -> None:
+def test_eight_products_are_listed_each_with_its_picture(shopper: Browser) -> None:
     text = shopper.get("/").text
 
     assert Product.objects.count() == 8

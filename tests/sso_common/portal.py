@@ -5,7 +5,6 @@ The real portal has a room of its own (tests/portal), and tests/stories run the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import threading
@@ -17,10 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from itsdangerous import URLSafeTimedSerializer
-from itsdangerous.encoding import base64_encode
-
-from sso_common import conf, keys, testing
+from sso_common import keys, testing
+from sso_common.requests import answer_header, answer_payload, parse_authorization, verify_request
 from sso_common.snapshot import UserSnapshot, tombstone
 
 
@@ -98,21 +95,15 @@ def _handler(portal: Portal) -> type[BaseHTTPRequestHandler]:
             portal.requests.append(self.path)
             portal.headers.append(dict(self.headers))
             portal.before(self.path)
-            name, _, token = self.headers["Authorization"].removeprefix("SSO ").partition(":")
-            secret = keys.derive(b"only for tests".ljust(keys.KEY_BYTES, b"."), f"site:{name}")
-            serializer = URLSafeTimedSerializer(
-                conf.SiteKeys(secret).request_key,
-                salt="sso.request",
-                signer_kwargs={"digest_method": hashlib.sha256},
-            )
-            claims = serializer.loads(token, max_age=60)
-            assert (claims["m"], claims["p"]) == ("GET", self.path)
-            portal.nonces.append(claims["n"])
+            authorization = parse_authorization(self.headers["Authorization"])
+            secret = keys.derive(b"only for tests".ljust(keys.KEY_BYTES, b"."), f"site:{authorization.site}")
+            nonce = verify_request(authorization, [keys.SiteKeys(secret)], "GET", self.path)
+            portal.nonces.append(nonce)
             query = {key: int(values[0]) for key, values in parse_qs(urlsplit(self.path).query).items()}
             raw = portal.status() if "status" in self.path else portal.page(query["after"], query["limit"])
             body = json.dumps(raw).encode()
-            signature = testing._private_key.sign(b"sso.response\n" + claims["n"].encode() + b"\n" + body)
-            header = f"{testing.PUBLIC_KEY[0]}.{base64_encode(signature).decode()}"
+            signature = testing._private_key.sign(answer_payload(nonce, body))
+            header = answer_header(testing.PUBLIC_KEY[0], signature)
             status, headers, body = portal.tamper(200, {"SSO-Signature": header}, body)
             self.send_response(status)
             for key, value in headers.items():

@@ -53,7 +53,7 @@ def test_signed_in_without_the_role_is_403_at_once_and_no_loop(client: Client, p
     response = client.get(path)
 
     assert response.status_code == 403
-    assert "may not enter" in response.text
+    assert "You don't have access" in response.text
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/login/?local"])

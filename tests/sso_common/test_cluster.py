@@ -13,10 +13,12 @@ from django.core.cache import caches
 from django.test import Client, override_settings
 from redis.crc import key_slot
 
-from sso_common import cluster, conf, store, testing
+from sso_common import conf, store, testing
+from sso_common.dsn import parse_dsn
 from sso_common.exceptions import InvalidDsn, StoreUnavailable
-from sso_common.outage import Outage
 from sso_common.sessions import SessionStore
+from sso_common.store import cluster
+from sso_common.store.outage import Outage
 from sso_common.tokens import SessionToken, mint_token
 from tests.servers import (
     VALKEY_PASSWORD,
@@ -168,7 +170,7 @@ def test_an_anonymous_session_is_adopted_from_another_node(servers: ValkeyCluste
 
     assert session.is_cookie_stale
     assert read(token)["cart"] == [1, 2]
-    assert not store.anonymous_exists(str(anonymous.session_key))
+    assert not store.run(store.anonymous_exists(str(anonymous.session_key)))
 
 
 def test_sign_out_ends_the_session_and_says_so(servers: ValkeyCluster) -> None:
@@ -194,8 +196,8 @@ def test_touch_extends_a_session_and_never_shortens_it(servers: ValkeyCluster) -
         client: Any = store.client()
         client.pexpire(record_name(token), 5_000)
 
-        store.touch_session(token.sid, 60_000)
-        store.touch_session(token.sid, 1_000)
+        store.run(store.extend_session(token.sid, 60_000, is_first_visit=False))
+        store.run(store.extend_session(token.sid, 1_000, is_first_visit=False))
 
         assert client.pttl(record_name(token)) > 50_000
         assert client.pttl(site_name(token)) > 50_000
@@ -374,8 +376,10 @@ def test_a_paused_node_keeps_nobody_waiting(servers: ValkeyCluster, monkeypatch:
         first.pause()
         assert_refused_in_time(lambda: read(there))
         assert_refused_in_time(lambda: SessionStore(anonymous.session_key).load())
-        assert_refused_in_time(lambda: store.end_session(there.sid, "anna"))
-        assert_refused_in_time(lambda: store.touch_session(there.sid, 100_000))
+        assert_refused_in_time(lambda: store.run(store.end_session(there.sid, "anna")))
+        assert_refused_in_time(
+            lambda: store.run(store.extend_session(there.sid, 100_000, is_first_visit=False))
+        )
         assert_refused_in_time(lambda: next(ready).save())
         wait_for_refresh()
         read(elsewhere)  # may open a new connection, which costs more
@@ -440,11 +444,11 @@ def test_a_node_that_is_taken_for_the_only_server_makes_nobody_absent(servers: V
 )
 def test_an_address_that_cannot_be_a_clusters_is_refused(redis_url: str) -> None:
     with pytest.raises(InvalidDsn):
-        conf.parse_dsn(testing.make_dsn("site_a", redis_url))
+        parse_dsn(testing.make_dsn("site_a", redis_url))
 
 
 def test_a_clusters_address_keeps_its_nodes_and_options_and_gets_the_sites_user() -> None:
-    dsn = conf.parse_dsn(testing.make_dsn("site_a", "rediss-cluster://x:y@a:1,[::1]:2?ssl_ca_certs=/ca"))
+    dsn = parse_dsn(testing.make_dsn("site_a", "rediss-cluster://x:y@a:1,[::1]:2?ssl_ca_certs=/ca"))
     bare = replace(dsn, redis_url="rediss-cluster://a,b:2")
 
     assert dsn.redis_login_url == "rediss://x:y@a:1,[::1]:2?ssl_ca_certs=/ca"

@@ -13,7 +13,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from sso_common import conf
-from sso_common.conf import Dsn, parse_dsn
+from sso_common.dsn import NAMESPACE, SITE_NAME, Dsn, parse_dsn
 from sso_common.exceptions import InvalidDsn
 from sso_common.keys import key_id
 
@@ -42,12 +42,12 @@ keys32 = st.binary(min_size=32, max_size=32)
 dsns = st.builds(
     Dsn,
     portal_url=origins,
-    site=st.from_regex(conf.SITE_NAME, fullmatch=True),
+    site=st.from_regex(SITE_NAME, fullmatch=True),
     secrets=st.lists(keys32, min_size=1, max_size=3).map(tuple),
     domain=st.lists(labels, min_size=1, max_size=3).map(".".join),
     redis_url=redis_urls,
     public_keys=st.lists(keys32.map(_with_id), min_size=1, max_size=3).map(tuple),
-    namespace=st.from_regex(conf.NAMESPACE, fullmatch=True),
+    namespace=st.from_regex(NAMESPACE, fullmatch=True),
 )
 
 DSN = Dsn(
@@ -177,7 +177,7 @@ REFUSALS = {
     "no key": (TEXT.partition("&key=")[0], "at least one key="),
     "a key under another's id": (TEXT.replace(DSN.public_keys[0][0], DSN.public_keys[1][0]), "key= is not"),
     "half a key": (TEXT.removesuffix("&ns=sso")[:-4], "key= is not"),
-    "a namespace with a colon": (TEXT + ":x", "ns= may hold"),
+    "a namespace with a colon": (TEXT + ":x", "ns= may contain"),
     "a part of a later version": (TEXT + "&shard=3", "'shard'"),
     "a question mark too many": (TEXT.replace("?domain", "??domain"), "does not know"),
     "no query": (TEXT.partition("?")[0], "exactly one domain="),

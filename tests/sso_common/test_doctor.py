@@ -1,4 +1,4 @@
-"""The doctor, against a real Valkey with real users, a real database and a portal over real HTTP."""
+"""The doctor with a real Valkey and real Redis users, a real database, and a portal over real HTTP."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,8 +26,13 @@ from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 
-from sso_common import conf, doctor, rights, store
-from sso_common.doctor import Bounded, Finding, Level
+from sso_common import checks, conf, doctor, store
+from sso_common.doctor import Finding, Level, configuration, servers
+from sso_common.doctor import portal as portal_probes
+from sso_common.doctor import redis as redis_probes
+from sso_common.doctor.bounded import PROBE_TIMEOUT, Bounded
+from sso_common.doctor.findings import ok
+from sso_common.dsn import Dsn, parse_dsn
 from sso_common.models import FeedCursor
 from sso_common.testing import PUBLIC_KEY, make_dsn
 from tests.servers import VALKEY_PORT, VALKEY_URL, ValkeyServer
@@ -35,7 +41,7 @@ from tests.timing import WAIT, tries_within
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What DESIGN.md promises of a site's Redis user. (The portal's own rules: tests/portal/test_doctor.py.)
+#: The permissions of a site's Redis user. tests/portal/test_doctor.py has those that the portal sets.
 RULES = (
     "%R~sso-test:{*}:identity",
     "~sso-test:{*}:site:site_a",
@@ -47,18 +53,23 @@ RULES = (
     "(~sso-test:events +xadd +xread)",
 )
 
+#: What the doctor of a healthy site prints after the system checks.
+LINES = (
+    *("settings.django", "database.migrations", "cookie.host"),
+    *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction", "redis.user"),
+    *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "feed"),
+)
 
-def site_dsn(**changes: Any) -> conf.Dsn:
+
+def site_dsn(**changes: Any) -> Dsn:
     """The DSN of a site with a Redis user of its own."""
-    dsn = conf.parse_dsn(make_dsn("site_a", VALKEY_URL))
+    dsn = parse_dsn(make_dsn("site_a", VALKEY_URL))
     return replace(dsn, redis_url=f"redis://127.0.0.1:{VALKEY_PORT}/0", **changes)
 
 
 @contextlib.contextmanager
-def as_site(
-    valkey: ValkeyServer, rules: tuple[str, ...] = RULES, dsn: conf.Dsn | None = None
-) -> Iterator[None]:
-    """Be a site whose Redis user has these rights."""
+def as_site(valkey: ValkeyServer, rules: tuple[str, ...] = RULES, dsn: Dsn | None = None) -> Iterator[None]:
+    """Use the settings of a site whose Redis user has these permissions."""
     dsn = dsn or site_dsn()
     password = hashlib.sha256(dsn.site_keys[0].redis_password.encode()).hexdigest()
     valkey.admin.execute_command("ACL SETUSER", dsn.redis_user, "reset", "on", f"#{password}", *rules)
@@ -73,12 +84,8 @@ def without(*rules: str) -> tuple[str, ...]:
     return tuple(rule for rule in RULES if rule not in rules)
 
 
-def contents(valkey: ValkeyServer) -> dict[Any, Any]:
-    return {key: valkey.admin.dump(key) for key in valkey.admin.scan_iter()}
-
-
 def only(findings: Any, check: str) -> Finding:
-    """The one finding of a check."""
+    """Return the only finding of a check."""
     [found] = [finding for finding in findings if finding.check == check]
     return found
 
@@ -91,127 +98,93 @@ def portal() -> Iterator[Portal]:
     double.close()
 
 
-# --- what this site's Redis user may do --------------------------------------------------------
+# --- the connection to Redis -------------------------------------------------------------------
 
 
-def test_the_promised_rights_are_enough_and_not_too_much(valkey: ValkeyServer) -> None:
+def test_a_sites_own_redis_user_is_ok(valkey: ValkeyServer) -> None:
     with as_site(valkey):
-        findings = list(doctor.redis_rights())
+        findings = [*redis_probes.reachable(), *redis_probes.user()]
 
     assert [(finding.check, finding.level) for finding in findings] == [
+        ("redis.reachable", Level.OK),
         ("redis.user", Level.OK),
-        ("redis.rights", Level.OK),
     ]
 
 
-@pytest.mark.parametrize(
-    ("removed", "what"),
-    [
-        ("%R~sso-test:{*}:identity", "read identity records"),
-        ("+get", "read identity records"),
-        ("+pttl", "read identity records"),
-        ("(%W~sso-test:{*}:identity +unlink +pexpire)", "end a session"),
-        ("(%W~sso-test:{*}:identity +unlink +pexpire)", "keep a session alive"),
-        ("~sso-test:{*}:site:site_a", "read its own sessions"),
-        ("~sso-test:{*}:site:site_a", "save its own sessions by a script"),
-        ("+hgetall", "read its own anonymous sessions"),
-        ("+hdel", "write its own sessions"),
-        ("+hset", "save its own anonymous sessions by a script"),
-        ("+eval", "save its own sessions by a script"),
-        ("~sso-test:anon:site_a:*", "save its own anonymous sessions by a script"),
-        ("~sso-test:anon:site_a:*", "delete its own anonymous sessions"),
-        ("(~sso-test:events +xadd +xread)", "append to the events"),
-        ("(~sso-test:events +xadd +xread)", "read the events"),
-    ],
-)
-def test_a_right_that_is_missing_is_named(valkey: ValkeyServer, removed: str, what: str) -> None:
-    with as_site(valkey, without(removed)):
-        valkey.admin.script_flush()
-        findings = list(doctor.redis_rights())
+def test_the_operators_redis_user_is_a_warning(valkey: ValkeyServer) -> None:
+    [finding] = redis_probes.user()
 
-    finding = only(findings, "redis.rights")
-    assert finding.level is Level.FAILURE
-    assert what in finding.message
-    assert "manage.py sso_site acl" in finding.fix
+    assert (finding.check, finding.level) == ("redis.user", Level.WARNING)
+    assert "'default'" in finding.message
 
 
 @pytest.mark.parametrize(
-    ("added", "what"),
-    [
-        ("%W~sso-test:{*}:identity", "write identity records"),
-        ("(%W~sso-test:{*}:identity +set)", "write identity records"),
-        ("(~sso-test:{*}:identity +eval)", "write identity records by a script"),
-        ("~sso-test:{*}:site:*", "read other sites' sessions"),
-        ("~sso-test:{*}:site:site_a*", "write other sites' sessions"),
-        ("~sso-test:anon:site_a*", "read other sites' sessions"),
-        ("(~sso-test:user:* +@read)", "read the portal's index of sessions"),
-        ("(~sso-test:user:* +@write)", "write the portal's index of sessions"),
-        ("%R~sso-test:nonce:*", "read the portal's nonces"),
-        ("(~sso-test:nonce:* +set)", "write the portal's nonces"),
-        ("%W~sso-test:nonce:site_a:*", "delete the portal's nonces"),
-        ("%R~*", "read keys of others"),
-        ("%W~*", "write keys of others"),
-        ("(~sso-test:events +@stream)", "delete events"),
-        ("+scan", "SCAN"),
-        ("+dbsize", "DBSIZE"),
-        ("+config|get", "CONFIG"),
-        ("+@admin", "ACL"),
-        ("+slowlog", "SLOWLOG"),
-        ("+function", "FUNCTION"),
-        ("+@all", "PUBLISH"),
-    ],
+    ("rule", "probe", "command"),
+    [("+info", servers.servers, "INFO"), ("+acl|whoami", redis_probes.user, "ACL WHOAMI")],
 )
-def test_a_right_that_is_too_much_is_named(valkey: ValkeyServer, added: str, what: str) -> None:
-    extra = (added, "allchannels") if what == "PUBLISH" else (added,)
-    with as_site(valkey, (*RULES, *extra)):
-        findings = list(doctor.redis_rights())
+def test_a_command_that_redis_refuses_is_named(
+    valkey: ValkeyServer, rule: str, probe: Callable[[], Iterator[Finding]], command: str
+) -> None:
+    with as_site(valkey, without(rule)):
+        [finding] = probe()
 
-    finding = only(findings, "redis.rights")
+    assert (finding.check, finding.level) == ("redis.rights", Level.WARNING)
+    assert f"refuses {command} from" in finding.message
+    assert "manage.py sso_site acl --check" in finding.fix
+
+
+def test_a_user_without_permission_to_ping_is_a_failure(valkey: ValkeyServer) -> None:
+    with as_site(valkey, without("+ping")):
+        [finding] = redis_probes.reachable()
+
     assert finding.level is Level.FAILURE
-    assert "too much" in finding.message
-    assert what in finding.message
+    assert "refuses PING" in finding.message
+    assert "manage.py sso_site acl --check" in finding.fix
 
 
-def test_probing_changes_nothing_even_for_a_user_who_may_do_everything(valkey: ValkeyServer) -> None:
-    valkey.admin.hset("sso-test:{other}:site:site_b", "cart", "3")
-    valkey.admin.set("sso-test:{other}:identity", "record")
-    valkey.admin.xadd("sso-test:events", {"type": "user"})
-    before = contents(valkey)
-
-    with as_site(valkey, ("~*", "&*", "+@all")):
-        missing, excessive = rights.missing_rights(), rights.excessive_rights()
-
-    assert missing == []
-    assert len(excessive) > 10
-    assert contents(valkey) == before
-    assert before
-
-
-def test_the_operators_user_is_not_a_sites(valkey: ValkeyServer) -> None:
-    findings = list(doctor.redis_rights())
-
-    assert only(findings, "redis.user").level is Level.WARNING
-    assert "'default'" in only(findings, "redis.user").message
-    assert only(findings, "redis.rights").level is Level.FAILURE
-
-
-def test_full_memory_is_no_missing_right(valkey: ValkeyServer) -> None:
+def test_a_wrong_redis_password_is_a_failure(valkey: ValkeyServer) -> None:
     with as_site(valkey):
-        valkey.admin.config_set("maxmemory", "1")
-        findings = list(doctor.redis_rights())
-        memory = only(doctor.redis_server(), "redis.eviction")
+        valkey.admin.execute_command("ACL SETUSER", site_dsn().redis_user, "resetpass", ">another")
+        valkey.admin.execute_command("CLIENT", "KILL", "USER", site_dsn().redis_user)
+        store.client().connection_pool.disconnect()
+        [finding] = redis_probes.reachable()
 
-    assert "OutOfMemoryError" in only(findings, "redis.rights").message
-    assert memory.level is Level.FAILURE
-    assert "maxmemory" in memory.fix
-
-
-# --- Redis itself ------------------------------------------------------------------------------
+    assert finding.level is Level.FAILURE
+    assert "refuses this site's user or password" in finding.message
+    assert "manage.py sso_site dsn site_a" in finding.fix
 
 
-def test_the_shipped_redis_is_well(valkey: ValkeyServer) -> None:
+def test_a_dead_redis_is_reported_before_the_probe_times_out(valkey: ValkeyServer) -> None:
     with as_site(valkey):
-        findings = [*doctor.redis_reachable(), *doctor.redis_server()]
+        valkey.kill()
+        for attempt in tries_within(PROBE_TIMEOUT):
+            with attempt:
+                [finding] = redis_probes.reachable()
+        valkey.start()
+
+    assert finding.level is Level.FAILURE
+    assert f"127.0.0.1:{VALKEY_PORT}" in finding.message
+
+
+def test_a_hanging_redis_is_reported_before_the_probe_times_out(valkey: ValkeyServer) -> None:
+    with as_site(valkey):
+        valkey.pause()
+        for attempt in tries_within(PROBE_TIMEOUT):
+            store.outage.end()
+            with attempt:
+                [finding] = redis_probes.reachable()
+        valkey.resume()
+
+    assert finding.level is Level.FAILURE
+    assert "does not answer" in finding.message
+
+
+# --- the Redis servers -------------------------------------------------------------------------
+
+
+def test_the_shipped_redis_is_ok(valkey: ValkeyServer) -> None:
+    with as_site(valkey):
+        findings = [*redis_probes.reachable(), *servers.servers()]
 
     assert [finding.check for finding in findings] == [
         "redis.reachable",
@@ -234,17 +207,25 @@ def configured(valkey: ValkeyServer, name: str, value: str) -> Iterator[None]:
 
 def test_eviction_is_a_failure(valkey: ValkeyServer) -> None:
     with as_site(valkey), configured(valkey, "maxmemory-policy", "allkeys-lru"):
-        finding = only(doctor.redis_server(), "redis.eviction")
+        finding = only(servers.servers(), "redis.eviction")
 
     assert finding.level is Level.FAILURE
     assert "allkeys-lru" in finding.message
     assert "maxmemory-policy noeviction" in finding.fix
 
 
+def test_full_memory_is_a_failure(valkey: ValkeyServer) -> None:
+    with as_site(valkey), configured(valkey, "maxmemory", "1"):
+        finding = only(servers.servers(), "redis.eviction")
+
+    assert finding.level is Level.FAILURE
+    assert "maxmemory" in finding.fix
+
+
 def test_almost_full_memory_is_a_warning(valkey: ValkeyServer) -> None:
     used = int(valkey.admin.info("memory")["used_memory"])
     with as_site(valkey), configured(valkey, "maxmemory", str(int(used * 1.08))):
-        finding = only(doctor.redis_server(), "redis.eviction")
+        finding = only(servers.servers(), "redis.eviction")
 
     assert finding.level is Level.WARNING
     assert "maxmemory" in finding.fix
@@ -252,7 +233,7 @@ def test_almost_full_memory_is_a_warning(valkey: ValkeyServer) -> None:
 
 def test_no_append_only_file_is_a_warning(valkey: ValkeyServer) -> None:
     with as_site(valkey), configured(valkey, "appendonly", "no"):
-        finding = only(doctor.redis_server(), "redis.persistence")
+        finding = only(servers.servers(), "redis.persistence")
 
     assert finding.level is Level.WARNING
     assert "appendonly yes" in finding.fix
@@ -262,7 +243,7 @@ def test_a_replica_is_a_failure(valkey: ValkeyServer) -> None:
     with as_site(valkey):
         valkey.admin.replicaof("127.0.0.1", str(VALKEY_PORT + 1))
         try:
-            finding = only(doctor.redis_server(), "redis.role")
+            finding = only(servers.servers(), "redis.role")
         finally:
             valkey.admin.replicaof("no", "one")
 
@@ -282,73 +263,27 @@ def test_a_replica_is_a_failure(valkey: ValkeyServer) -> None:
         ({"redis_version": ""}, Level.FAILURE),
     ],
 )
-def test_old_servers_are_refused(server: dict[str, str], level: Level) -> None:
-    assert doctor._version(server, "").level is level
+def test_a_server_that_is_too_old_is_a_failure(server: dict[str, str], level: Level) -> None:
+    assert servers.version(server, "").level is level
 
 
-def test_a_server_that_never_saved_in_hours_saves_nothing() -> None:
-    finding = doctor._persistence(
-        {"aof_enabled": 0, "rdb_changes_since_last_save": 9, "rdb_saves": 0}, {"uptime_in_seconds": 9000}, ""
-    )
+def test_a_server_that_has_not_saved_for_hours_is_a_failure() -> None:
+    info = {"aof_enabled": 0, "rdb_changes_since_last_save": 9, "rdb_saves": 0, "uptime_in_seconds": 9000}
+
+    finding = servers.persistence(info, "")
 
     assert finding.level is Level.FAILURE
     assert "appendonly yes" in finding.fix
-
-
-def test_rights_from_before_the_doctor_are_reported_and_no_crash(valkey: ValkeyServer) -> None:
-    with as_site(valkey, without("+info", "+acl|whoami")):
-        findings = [*doctor.redis_server(), *doctor.redis_rights()]
-
-    assert only(findings, "redis.server").level is Level.WARNING
-    assert only(findings, "redis.user").level is Level.WARNING
-    assert only(findings, "redis.rights").level is Level.OK
-
-
-def test_a_wrong_redis_password_says_so(valkey: ValkeyServer) -> None:
-    with as_site(valkey):
-        valkey.admin.execute_command("ACL SETUSER", site_dsn().redis_user, "resetpass", ">another")
-        valkey.admin.execute_command("CLIENT", "KILL", "USER", site_dsn().redis_user)
-        store.client().connection_pool.disconnect()
-        [finding] = doctor.redis_reachable()
-
-    assert finding.level is Level.FAILURE
-    assert "refuses this site's user or password" in finding.message
-    assert "manage.py sso_site dsn site_a" in finding.fix
-
-
-def test_a_dead_redis_is_reported_at_once(valkey: ValkeyServer) -> None:
-    with as_site(valkey):
-        valkey.kill()
-        for attempt in tries_within(2):
-            with attempt:
-                [finding] = doctor.redis_reachable()
-        valkey.start()
-
-    assert finding.level is Level.FAILURE
-    assert f"127.0.0.1:{VALKEY_PORT}" in finding.message
-
-
-def test_a_hanging_redis_is_reported_in_bounded_time(valkey: ValkeyServer) -> None:
-    with as_site(valkey):
-        valkey.pause()
-        for attempt in tries_within(3):
-            store.outage.end()
-            with attempt:
-                [finding] = doctor.redis_reachable()
-        valkey.resume()
-
-    assert finding.level is Level.FAILURE
-    assert "does not answer" in finding.message
 
 
 # --- the portal --------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_a_portal_that_is_well(portal: Portal) -> None:
+def test_a_healthy_portal_is_ok(portal: Portal) -> None:
     FeedCursor.objects.create(position=0, head=0, synced_at=timezone.now())
 
-    findings = list(doctor.portal())
+    findings = list(portal_probes.reachable())
 
     assert [finding.check for finding in findings] == [
         "portal.reachable",
@@ -360,13 +295,16 @@ def test_a_portal_that_is_well(portal: Portal) -> None:
     assert {finding.level for finding in findings} == {Level.OK}
 
 
-def test_a_portal_that_is_down_is_a_failure_that_says_what_it_means(portal: Portal) -> None:
+def test_a_portal_that_is_down_is_a_failure(portal: Portal) -> None:
     portal.close()
 
-    findings = list(doctor.portal())
+    findings = list(portal_probes.reachable())
 
     assert only(findings, "portal.reachable").level is Level.FAILURE
-    assert "Nobody can sign in; who is signed in stays so." in only(findings, "portal.reachable").message
+    assert (
+        "Users cannot sign in; users who are signed in stay signed in."
+        in only(findings, "portal.reachable").message
+    )
     assert "SSO_PORTAL_INTERNAL_URL" in only(findings, "portal.reachable").fix
     assert only(findings, "feed").level is Level.WARNING
     assert only(findings, "feed").message.startswith("Not examined")
@@ -383,12 +321,12 @@ def test_a_portal_that_is_down_is_a_failure_that_says_what_it_means(portal: Port
         (200, {"SSO-Signature": f"{PUBLIC_KEY[0]}.AAAA"}, {}, "portal.keys", "not signed with a key"),
     ],
 )
-def test_what_the_portal_objects_to_is_one_failure_with_its_fix(
+def test_a_bad_answer_is_one_failure_with_its_fix(
     portal: Portal, status: int, headers: dict[str, str], body: dict[str, Any], check: str, message: str
 ) -> None:
     portal.tamper = lambda *answer: (status, headers, json.dumps(body).encode())
 
-    findings = list(doctor.portal())
+    findings = list(portal_probes.reachable())
 
     failures = [finding for finding in findings if finding.level is Level.FAILURE]
     assert [finding.check for finding in failures] == [check]
@@ -400,11 +338,11 @@ def test_what_the_portal_objects_to_is_one_failure_with_its_fix(
 @pytest.mark.parametrize(
     ("skew", "level"), [(0.5, Level.OK), (5, Level.WARNING), (-5, Level.WARNING), (45, Level.FAILURE)]
 )
-def test_clocks_that_disagree(portal: Portal, skew: float, level: Level) -> None:
+def test_clocks_are_compared(portal: Portal, skew: float, level: Level) -> None:
     healthy = portal.status
     portal.status = lambda: healthy() | {"time": time.time() + skew}  # type: ignore[method-assign]
 
-    finding = only(doctor.portal(), "portal.clock")
+    finding = only(portal_probes.reachable(), "portal.clock")
 
     assert finding.level is level
     assert ("NTP" in finding.fix) == (level is not Level.OK)
@@ -420,11 +358,11 @@ def test_clocks_that_disagree(portal: Portal, skew: float, level: Level) -> None
     ],
     ids=["one more", "another", "none"],  # the key is another in each process
 )
-def test_keys_that_differ(portal: Portal, kids: list[str], message: str) -> None:
+def test_keys_that_differ_are_a_warning(portal: Portal, kids: list[str], message: str) -> None:
     healthy = portal.status
     portal.status = lambda: healthy() | {"kids": kids}  # type: ignore[method-assign]
 
-    finding = only(doctor.portal(), "portal.keys")
+    finding = only(portal_probes.reachable(), "portal.keys")
 
     assert finding.level is Level.WARNING
     assert message in finding.message
@@ -443,7 +381,7 @@ def test_keys_that_differ(portal: Portal, kids: list[str], message: str) -> None
         (9, 5, Level.FAILURE, "sso_sync --full"),
     ],
 )
-def test_how_far_the_feed_was_read(
+def test_the_position_in_the_feed_is_examined(
     portal: Portal, position: int | None, age: int, level: Level, fix: str
 ) -> None:
     portal.head = 7
@@ -451,25 +389,25 @@ def test_how_far_the_feed_was_read(
         synced_at = timezone.now() - timedelta(seconds=age)
         FeedCursor.objects.create(position=position, head=7, synced_at=synced_at)
 
-    finding = only(doctor.portal(), "feed")
+    finding = only(portal_probes.reachable(), "feed")
 
     assert finding.level is level
     assert fix in finding.fix
 
 
-# --- the database, and names -------------------------------------------------------------------
+# --- settings and database ---------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_tables_that_are_there() -> None:
-    assert [finding.level for finding in doctor.database_migrations()] == [Level.OK]
+def test_tables_that_are_up_to_date_are_ok() -> None:
+    assert [finding.level for finding in configuration.migrations()] == [Level.OK]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_forgotten_migration_is_a_failure() -> None:
+def test_a_migration_that_is_not_applied_is_a_failure() -> None:
     call_command("migrate", "sso_common", "zero", verbosity=0)
     try:
-        [finding] = doctor.database_migrations()
+        [finding] = configuration.migrations()
     finally:
         call_command("migrate", "sso_common", verbosity=0)
 
@@ -491,9 +429,11 @@ def test_a_forgotten_migration_is_a_failure() -> None:
         (["asso.testserver"], ["*"], Level.FAILURE),
     ],
 )
-def test_whether_the_cookie_reaches_this_site(hosts: list[str], allowed: list[str], level: Level) -> None:
+def test_hosts_are_compared_with_the_cookies_domain(
+    hosts: list[str], allowed: list[str], level: Level
+) -> None:
     with override_settings(ALLOWED_HOSTS=allowed):
-        [finding] = doctor.cookie_host(hosts)
+        [finding] = configuration.cookie_host(hosts)
 
     assert finding.level is level
     assert bool(finding.fix) == (level is not Level.OK)
@@ -502,29 +442,38 @@ def test_whether_the_cookie_reaches_this_site(hosts: list[str], allowed: list[st
 # --- time --------------------------------------------------------------------------------------
 
 
-def test_a_part_that_hangs_is_left_behind() -> None:
-    never = threading.Event()
+def test_a_probe_that_hangs_is_abandoned() -> None:
+    is_over = threading.Event()
 
     def hang() -> Iterator[Finding]:
-        yield doctor.ok("part", "first")
-        never.wait(WAIT)
+        yield ok("part", "before")
+        is_over.wait(WAIT)
+        yield ok("part", "after")
 
-    for attempt in tries_within(5):
-        with attempt:
-            findings = Bounded(0.2)("part", hang)
-    never.set()
+    findings = Bounded(1)("part", hang)
+    is_over.set()
 
     assert [finding.level for finding in findings] == [Level.OK, Level.FAILURE]
 
 
-def test_when_the_time_is_up_the_rest_is_not_examined() -> None:
-    [finding] = Bounded(0)("part", lambda: [doctor.ok("part", "never asked")])
+def test_the_examination_ends_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over = threading.Event()
 
-    assert finding.level is Level.WARNING
-    assert "the time was up" in finding.message
+    def hang() -> list[Any]:
+        is_over.wait(60)
+        return []
+
+    monkeypatch.setattr(checks, "CHECKS", {"hanging": hang})
+
+    first, *others = doctor.examine(seconds=0.5)
+    is_over.set()
+
+    assert (first.check, first.level) == ("settings.hanging", Level.FAILURE)
+    assert {finding.message for finding in others} == {"Not examined: the time was up."}
+    assert {"database.migrations", "redis.reachable", "portal.reachable"} < {each.check for each in others}
 
 
-def test_a_part_that_breaks_is_a_finding_and_shows_no_details() -> None:
+def test_a_probe_that_raises_is_a_failure_without_details() -> None:
     def broken() -> list[Finding]:
         raise RuntimeError("redis://user:password@host")
 
@@ -539,9 +488,9 @@ def test_a_part_that_breaks_is_a_finding_and_shows_no_details() -> None:
 
 
 class Site:
-    """Notes, with a database of its own: ``run`` runs a management command of it."""
+    """The project ``site_a`` with a database of its own."""
 
-    def __init__(self, folder: Path, dsn: conf.Dsn, internal_url: str) -> None:
+    def __init__(self, folder: Path, dsn: Dsn, internal_url: str) -> None:
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith(("SSO_", "DJANGO_"))
         }
@@ -579,7 +528,7 @@ def levels(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {finding["check"]: finding["level"] for finding in json.loads(done.stdout)["findings"]}
 
 
-def test_the_exit_status_says_the_worst(site: Site, portal: Portal) -> None:
+def test_the_worst_finding_decides_the_exit_status(site: Site, portal: Portal) -> None:
     never_synced = site.run("sso_doctor")
     site.run("sso_sync")
     well = site.run("sso_doctor")
@@ -588,13 +537,13 @@ def test_the_exit_status_says_the_worst(site: Site, portal: Portal) -> None:
 
     assert (never_synced.returncode, well.returncode, broken.returncode) == (1, 0, 2)
     assert "warning  feed" in never_synced.stdout
-    assert "-> Keep this running, as a service: manage.py sso_sync --follow" in never_synced.stdout
+    assert "-> Keep this running as a service: manage.py sso_sync --follow" in never_synced.stdout
     assert "failure" not in well.stdout.replace("0 failures", "")
     assert "failure  portal.reachable" in broken.stdout
     assert well.stderr == ""
 
 
-def test_json_is_for_scripts(site: Site) -> None:
+def test_json_has_a_finding_for_each_check(site: Site) -> None:
     site.run("sso_sync")
 
     done = site.run("sso_doctor", "--json")
@@ -602,18 +551,21 @@ def test_json_is_for_scripts(site: Site) -> None:
     report = json.loads(done.stdout)
     assert (done.returncode, report["level"], report["site"]) == (0, "ok", "site_a")
     assert {finding["level"] for finding in report["findings"]} == {"ok"}
-    assert set(levels(done)) == {
-        *(f"settings.{name}" for name in doctor.checks.CHECKS),
-        *("settings.django", "database.migrations", "cookie.host"),
-        *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction"),
-        *("redis.user", "redis.rights"),
-        *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "feed"),
+    assert set(levels(done)) == {*(f"settings.{name}" for name in checks.CHECKS), *LINES}
+
+
+def test_the_documentation_has_a_row_for_each_line() -> None:
+    _, section = (ROOT / "docs" / "checks.md").read_text().split("## `manage.py sso_doctor`")
+
+    assert set(re.findall(r"^\| `([\w.…]+)` \|", section, re.MULTILINE)) == {
+        *("settings.…", "redis.rights"),  # redis.rights is printed only if Redis refuses a command
+        *LINES,
     }
 
 
-def test_nothing_that_it_prints_is_secret(site: Site, portal: Portal) -> None:
+def test_the_report_contains_no_secret(site: Site, portal: Portal) -> None:
     portal.tamper = lambda *answer: (401, {}, b'{"error": "bad-signature", "time": 0}')
-    dsn = conf.parse_dsn(site.environment["SSO_DSN"])
+    dsn = parse_dsn(site.environment["SSO_DSN"])
 
     text = "".join(site.run("sso_doctor", *options).stdout for options in ((), ("--json",)))
 
@@ -623,7 +575,7 @@ def test_nothing_that_it_prints_is_secret(site: Site, portal: Portal) -> None:
         assert word not in text
 
 
-def test_without_a_dsn_it_says_what_to_set_and_goes_on(site: Site) -> None:
+def test_without_a_dsn_the_examination_goes_on(site: Site) -> None:
     done = site.run("sso_doctor", "--json", SSO_DSN="")
 
     assert done.returncode == 2
@@ -634,32 +586,28 @@ def test_without_a_dsn_it_says_what_to_set_and_goes_on(site: Site) -> None:
     assert "settings.domain" not in levels(done)
 
 
-def test_another_host_than_the_cookies_is_a_failure(site: Site) -> None:
+def test_a_host_outside_the_cookies_domain_is_a_failure(site: Site) -> None:
     done = site.run("sso_doctor", "--json", "--host=a.example.com")
 
     assert done.returncode == 2
     assert levels(done)["cookie.host"] == "failure"
 
 
-def test_with_everything_hanging_it_ends_in_time(site: Site, valkey: ValkeyServer) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+def test_the_doctor_ends_while_redis_and_the_portal_hang(site: Site, valkey: ValkeyServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         valkey.pause()
-        for attempt in tries_within(15):
-            with attempt:
-                done = site.run(
-                    "sso_doctor",
-                    "--json",
-                    SSO_PORTAL_INTERNAL_URL=f"http://127.0.0.1:{silent.getsockname()[1]}",
-                )
+        # Site.run fails if this takes longer than a minute. A busy machine needs more than 20 seconds.
+        done = site.run("sso_doctor", "--json", "--timeout=45", SSO_PORTAL_INTERNAL_URL=url)
         valkey.resume()
 
     assert done.returncode == 2
     assert levels(done)["redis.reachable"] == "failure"
-    assert levels(done)["redis.rights"] == "warning"
+    assert levels(done)["redis.server"] == levels(done)["redis.user"] == "warning"
     assert levels(done)["portal.reachable"] == "failure"
 
 
-def test_colours_are_for_terminals(site: Site) -> None:
+def test_colors_are_printed_to_terminals_only(site: Site) -> None:
     terminal, end = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "django", "sso_doctor", "--timeout=10"],
@@ -669,7 +617,7 @@ def test_colours_are_for_terminals(site: Site) -> None:
     )
     os.close(end)
     text = b""
-    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+    with contextlib.suppress(OSError):  # the terminal's end of file
         while chunk := os.read(terminal, 65536):
             text += chunk
     os.close(terminal)

@@ -9,7 +9,8 @@ from django.test import Client, RequestFactory
 from django.views.debug import ExceptionReporter
 
 from sso_common import conf, testing
-from sso_common.middleware import SessionMiddleware, read_token
+from sso_common.cookies import take_token
+from sso_common.middleware import SessionMiddleware
 from sso_common.tokens import mint_token
 
 LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
@@ -39,7 +40,7 @@ def test_a_view_never_sees_the_session_token(valkey):
     token = mint_token()
     request = RequestFactory(headers={"cookie": f"{conf.cookie_name()}={token.value}"}).get("/")
 
-    assert read_token(request) == (token, None)
+    assert take_token(request) == (token, None)
 
     assert conf.cookie_name() not in request.COOKIES
 

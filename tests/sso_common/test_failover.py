@@ -126,7 +126,7 @@ def test_a_replica_refuses_writes_and_the_page_says_503(
     assert (response.status_code, without_cookies(response)) == (503, True)
     assert "Retry-After" in response.headers
     with pytest.raises(StoreUnavailable):
-        store.end_session(token_of(client).sid, "anna")
+        store.run(store.end_session(token_of(client).sid, "anna"))
     assert has_identity(token_of(client))
 
     replica.ask("REPLICAOF", "127.0.0.1", primary.port)
@@ -171,7 +171,7 @@ def test_a_session_that_ended_at_the_new_primary_is_not_read_from_the_former_one
 
     # Any visitor's write finds out for all of them.
     with pytest.raises(StoreUnavailable):
-        store.touch_session(other.sid, 100_000_000)
+        store.run(store.extend_session(other.sid, 100_000_000, is_first_visit=False))
 
     assert SessionStore(token=token).identity is None
     assert SessionStore(token=other).identity is not None

@@ -1,4 +1,4 @@
-"""``sso_link``: a site's own users meet their subjects, by verified e-mail address and no other way."""
+"""``sso_link`` links local users to subjects by verified email address only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.test import override_settings
 from sso_common import sync, testing
 from sso_common.models import Account
 from sso_common.snapshot import UserSnapshot
-from sso_common.users import link_user
+from sso_common.users import UserMapper, link_user
 from tests.sso_common.portal import Portal
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +42,7 @@ def user(username: str, email: str | None = None, **fields: Any) -> User:
     return User.objects.create_user(username, address, "local-pw", **fields)
 
 
-def test_nothing_is_done_unless_asked_for(portal: Portal) -> None:
+def test_dry_run_changes_nothing(portal: Portal) -> None:
     portal.put("ada")
     own = user("ada")
 
@@ -53,7 +53,7 @@ def test_nothing_is_done_unless_asked_for(portal: Portal) -> None:
     assert own.check_password("local-pw")
 
 
-def test_a_local_user_keeps_their_key_and_gets_the_portals_name_and_no_second_password(
+def test_linked_user_keeps_the_key_and_loses_the_local_password(
     portal: Portal,
 ) -> None:
     portal.put("ada.l", email="ada@example.com", first_name="Ada")
@@ -69,7 +69,7 @@ def test_a_local_user_keeps_their_key_and_gets_the_portals_name_and_no_second_pa
     assert sync.verify().drift == ()
 
 
-def test_a_second_run_finds_nothing(portal: Portal) -> None:
+def test_second_run_finds_no_candidates(portal: Portal) -> None:
     portal.put("ada")
     user("ada")
     link("--apply")
@@ -77,7 +77,7 @@ def test_a_second_run_finds_nothing(portal: Portal) -> None:
     assert link("--apply") == {}
 
 
-def test_passwords_may_be_kept(portal: Portal) -> None:
+def test_passwords_can_be_kept(portal: Portal) -> None:
     portal.put("ada")
     own = user("ada")
 
@@ -87,7 +87,7 @@ def test_passwords_may_be_kept(portal: Portal) -> None:
     assert own.check_password("local-pw")
 
 
-def test_attack_an_unverified_address_at_the_portal(portal: Portal) -> None:
+def test_attack_unverified_address_at_the_portal(portal: Portal) -> None:
     portal.put("mallory", email="ada@example.com", email_verified=False)
     user("ada")
 
@@ -95,21 +95,21 @@ def test_attack_an_unverified_address_at_the_portal(portal: Portal) -> None:
     assert not Account.objects.exists()
 
 
-def test_attack_the_same_name_with_another_address(portal: Portal) -> None:
+def test_attack_same_name_with_another_address(portal: Portal) -> None:
     portal.put("ada", email="mallory@example.com")
     user("ada")
 
     assert link("--apply") == {}
 
 
-def test_attack_an_address_that_only_looks_the_same(portal: Portal) -> None:
+def test_attack_address_that_only_looks_the_same(portal: Portal) -> None:
     portal.put("mallory", email="аda@example.com")  # noqa: RUF001  a Cyrillic letter
     user("ada")
 
     assert link("--apply") == {}
 
 
-def test_two_users_with_one_address_are_left_to_a_person(portal: Portal) -> None:
+def test_two_users_with_one_address_are_not_linked(portal: Portal) -> None:
     portal.put("ada")
     user("ada")
     user("ada2", "Ada@example.com")
@@ -118,7 +118,7 @@ def test_two_users_with_one_address_are_left_to_a_person(portal: Portal) -> None
     assert not Account.objects.exists()
 
 
-def test_a_subject_who_has_a_user_here_already_gets_no_second_one(portal: Portal) -> None:
+def test_subject_with_a_user_gets_no_second_one(portal: Portal) -> None:
     user("ada")
     portal.put("ada")
     sync.sync_once()
@@ -127,7 +127,7 @@ def test_a_subject_who_has_a_user_here_already_gets_no_second_one(portal: Portal
 
 
 @pytest.mark.parametrize("privilege", ["is_staff", "is_superuser"])
-def test_attack_whoever_controls_the_mailbox_becomes_staff(portal: Portal, privilege: str) -> None:
+def test_attack_owner_of_a_mailbox_becomes_staff(portal: Portal, privilege: str) -> None:
     portal.put("ada")
     portal.put("bob")
     user("ada", **{privilege: True})
@@ -139,7 +139,7 @@ def test_attack_whoever_controls_the_mailbox_becomes_staff(portal: Portal, privi
     assert link("--include-staff", "bob", "--apply") == {"ada": "privileged", "bob": "linked"}
 
 
-def test_staff_who_are_linked_stay_staff_only_by_a_role(portal: Portal) -> None:
+def test_linked_staff_stay_staff_only_with_a_role(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob", roles=frozenset({"staff"}))
     user("ada", is_staff=True)
@@ -150,14 +150,14 @@ def test_staff_who_are_linked_stay_staff_only_by_a_role(portal: Portal) -> None:
     assert dict(User.objects.values_list("username", "is_staff")) == {"ada": False, "bob": True}
 
 
-def test_who_was_banned_here_is_not_let_in_by_being_linked(portal: Portal) -> None:
+def test_inactive_user_is_not_linked(portal: Portal) -> None:
     portal.put("ada")
     user("ada", is_active=False)
 
     assert link("--apply") == {"ada": "inactive"}
 
 
-def test_users_without_an_address_and_deleted_people_are_left_alone(portal: Portal) -> None:
+def test_users_without_address_and_deleted_subjects_are_ignored(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob")
     portal.delete("bob")
@@ -167,7 +167,7 @@ def test_users_without_an_address_and_deleted_people_are_left_alone(portal: Port
     assert link("--apply") == {}
 
 
-def test_a_person_reads_what_was_found(portal: Portal) -> None:
+def test_output_names_each_user_and_the_next_command(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob", email_verified=False)
     user("ada")
@@ -181,7 +181,7 @@ def test_a_person_reads_what_was_found(portal: Portal) -> None:
     assert "sso_link --apply" in out.getvalue()
 
 
-def test_what_fails_is_reported_and_undone(portal: Portal) -> None:
+def test_failed_link_is_reported_and_rolled_back(portal: Portal) -> None:
     portal.put("ada")
     own = user("ada")
     out = io.StringIO()
@@ -198,14 +198,14 @@ def test_what_fails_is_reported_and_undone(portal: Portal) -> None:
     assert own.check_password("local-pw")
 
 
-class Refusing(sync.users.UserMapper):
-    """A mapper that takes nobody."""
+class Refusing(UserMapper):
+    """A mapper that rejects all users."""
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
-        raise ValueError("nobody")
+        raise ValueError("rejected")
 
 
-def test_neither_a_user_nor_a_subject_is_linked_twice() -> None:
+def test_user_or_subject_cannot_be_linked_twice() -> None:
     ada, bob = user("ada"), user("bob")
     snapshot = UserSnapshot(sub=testing.subject("ada"), version=3, username="ada", email="ada@example.com")
     link_user(ada, snapshot)
@@ -217,7 +217,7 @@ def test_neither_a_user_nor_a_subject_is_linked_twice() -> None:
     assert Account.objects.get().user == ada
 
 
-def test_the_command_says_that_the_portal_is_down() -> None:
+def test_command_reports_that_the_portal_is_down() -> None:
     with (
         override_settings(SSO_PORTAL_INTERNAL_URL="http://127.0.0.1:1"),
         pytest.raises(CommandError, match="portal cannot answer"),

@@ -1,4 +1,4 @@
-"""RESP2 and RESP3, parsed in C and in Python: the same sessions and the same events."""
+"""Sessions and events are the same over RESP2 and RESP3, parsed in C and in Python."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ def protocol(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(autouse=True, params=PARSERS)
 def spoken(request: pytest.FixtureRequest, protocol: int, valkey: ValkeyServer) -> Iterator[None]:
-    """This site's connections speak the protocol and use the parser. (For RESP3, redis-py takes its
-    RESP3 parser in place of the first.)"""
+    """Use a protocol and a parser. For RESP3, redis-py replaces the first parser by its RESP3 parser."""
     if "Hiredis" in request.param and not HIREDIS_AVAILABLE:
         pytest.skip("hiredis is not installed")
-    # The pool is shared by address: each combination has one of its own.
+    # Pools are shared by URL, so each combination gets its own URL.
     url = f"{valkey.url}?protocol={protocol}&client_name={request.param.rpartition('.')[2]}"
     text = testing.make_dsn("site_a", url)
     entry = conf.cache(text)
@@ -40,14 +39,14 @@ def spoken(request: pytest.FixtureRequest, protocol: int, valkey: ValkeyServer) 
         pool.disconnect()
 
 
-def test_the_protocol_is_the_one_that_was_asked_for(protocol: int) -> None:
+def test_configured_protocol_is_used(protocol: int) -> None:
     client: Any = store.client()
 
     assert int(client.client_info()["resp"]) == protocol
 
 
 @pytest.mark.parametrize("mode", [Anonymous(), SignedIn()], ids=["anonymous", "signed in"])
-def test_a_session_is_what_was_saved(mode: Any) -> None:
+def test_saved_session_is_loaded_again(mode: Any) -> None:
     session = mode.visitor()
     session["text"], session["number"], session["nothing"] = "schön", 7, None
     session.save()
@@ -61,7 +60,7 @@ def test_a_session_is_what_was_saved(mode: Any) -> None:
     assert not mode.is_stored(session)
 
 
-def test_an_anonymous_session_is_adopted() -> None:
+def test_anonymous_session_is_adopted() -> None:
     anonymous = SessionStore()
     anonymous["cart"] = [1]
     anonymous.save()
@@ -71,19 +70,19 @@ def test_an_anonymous_session_is_adopted() -> None:
 
     assert session["cart"] == [1]
     assert dict(SessionStore(token=token).items()) == {"cart": [1]}
-    assert not store.anonymous_exists(str(anonymous.session_key))
+    assert not store.run(store.anonymous_exists(str(anonymous.session_key)))
 
 
-def test_what_is_not_there_is_absent() -> None:
+def test_missing_session_is_absent() -> None:
     token = issue()
-    assert store.read_session(token.sid, "nobody").anonymous == {}
-    store.end_session(token.sid, "anna")
+    assert store.run(store.read_session(token.sid, "nobody")).anonymous == {}
+    store.run(store.end_session(token.sid, "anna"))
 
-    assert store.read_session(token.sid) == store.StoredSession(None, -2, {}, {})
-    assert not store.save_site_session(token.sid, store.Changes(put={b"a": b"1"}))
+    assert store.run(store.read_session(token.sid)) == store.StoredSession(None, -2, {}, {})
+    assert not store.run(store.save_site_session(token.sid, store.Changes(put={b"a": b"1"})))
 
 
-def test_an_event_is_read_and_others_are_passed_over() -> None:
+def test_user_event_is_read_and_others_are_skipped() -> None:
     client: Any = store.client()
     name = store.events_key(conf.namespace())
     client.xadd(name, {"type": "signed_in"})

@@ -9,7 +9,7 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from sso_common.server import Server
+from sso_common.store.server import Server
 from tests.servers import VALKEY_URL, ValkeyServer, until
 from tests.timing import WAIT
 
@@ -91,13 +91,13 @@ def test_forgetting_closes_what_is_at_hand(pool: redis.ConnectionPool) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it may have threads; see below
 def test_a_child_process_does_not_share_its_parents_connections(valkey: ValkeyServer) -> None:
-    from sso_common import store
+    from sso_common.store import connection
 
-    mine = _connection_id(store._server())
+    mine = _connection_id(connection.server())
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:  # nothing but this, in the only thread that the child has
-        os.write(writing, str(_connection_id(store._server())).encode())
+        os.write(writing, str(_connection_id(connection.server())).encode())
         os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
@@ -105,4 +105,4 @@ def test_a_child_process_does_not_share_its_parents_connections(valkey: ValkeySe
         theirs = int(answer.read())
 
     assert theirs != mine
-    assert _connection_id(store._server()) == mine
+    assert _connection_id(connection.server()) == mine

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.contrib.sessions.serializers import JSONSerializer
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from sso_common import store
+from sso_common.fields import decode_fields
 from sso_common.sessions import SessionStore, UpdateError
 from sso_common.store import MARKER
 from sso_common.tokens import SessionToken
@@ -49,8 +51,7 @@ class Stored:
 
     def in_redis(self) -> Data:
         name = site_name(self.token) if self.token else anonymous_name(self.key)
-        decode = SessionStore()._decode_fields
-        return decode(store.client().hgetall(name))
+        return decode_fields(store.client().hgetall(name), JSONSerializer())
 
 
 @dataclass(eq=False)

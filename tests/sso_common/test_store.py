@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from sso_common import conf, store, testing
 from sso_common.exceptions import StoreUnavailable
 from sso_common.store import MARKER, Changes
+from sso_common.store import events as stream
 from sso_common.tokens import SessionToken, mint_token
 from tests.sso_common.tools import (
     anonymous_name,
@@ -40,7 +41,7 @@ def token(valkey) -> SessionToken:
 
 def _anonymous(**fields: bytes) -> None:
     put = {MARKER: b"", **{name.encode(): value for name, value in fields.items()}}
-    assert store.save_anonymous(KEY, Changes(put), HOUR, create=True)
+    assert store.run(store.save_anonymous(KEY, Changes(put), HOUR, create=True))
 
 
 # --- names ---------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ def test_names_are_those_that_the_acl_of_a_site_is_written_for() -> None:
 
 def test_a_dump_of_redis_opens_no_session(token: SessionToken) -> None:
     _anonymous(cart=b"1")
-    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     record = store.client().get(record_name(token))
     dump = b" ".join([*names_in_redis(), record, base64_decode(record.split(b".")[2])])
@@ -87,10 +88,10 @@ def test_no_cookie_value_chooses_a_name(key: str) -> None:
 
 def test_all_that_is_known_of_a_visitor_takes_one_round_trip(token: SessionToken) -> None:
     _anonymous(cart=b"[1]")
-    store.save_site_session(token.sid, Changes({MARKER: b"", b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({MARKER: b"", b"a": b"1"})))
 
     with counted_trips() as trips:
-        stored = store.read_session(token.sid, KEY)
+        stored = store.run(store.read_session(token.sid, KEY))
 
     assert len(trips) == 1
     assert stored.record == store.client().get(record_name(token))
@@ -100,7 +101,7 @@ def test_all_that_is_known_of_a_visitor_takes_one_round_trip(token: SessionToken
 
 
 def test_what_is_not_there_is_empty_and_not_an_error() -> None:
-    stored = store.read_session(mint_token().sid, KEY)
+    stored = store.run(store.read_session(mint_token().sid, KEY))
 
     assert (stored.record, stored.ttl, stored.fields, stored.anonymous) == (None, -2, {}, {})
 
@@ -110,10 +111,10 @@ def test_a_refusal_in_the_middle_leaves_no_answer_for_the_next_visitor(token: Se
     store.client().set(site_name(token), "not a hash")
 
     with pytest.raises(StoreUnavailable) as caught:
-        store.read_session(token.sid, KEY)
+        store.run(store.read_session(token.sid, KEY))
 
     assert isinstance(caught.value.__cause__, ResponseError)
-    assert store.read_session(other.sid).record == store.client().get(record_name(other))
+    assert store.run(store.read_session(other.sid)).record == store.client().get(record_name(other))
 
 
 def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
@@ -130,7 +131,7 @@ def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
 
     def read_until_it_rings() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.1)
-        store.read_session(token.sid)
+        store.run(store.read_session(token.sid))
 
     before = signal.signal(signal.SIGALRM, ring)
     valkey.pause()
@@ -143,21 +144,21 @@ def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
         valkey.resume()
 
     for _ in range(3):
-        assert store.read_session(other.sid).record == store.client().get(record_name(other))
+        assert store.run(store.read_session(other.sid)).record == store.client().get(record_name(other))
 
 
 def test_a_connection_that_the_server_has_closed_is_no_failure(token: SessionToken, valkey) -> None:
     store.ping()
     valkey.admin.client_kill_filter(_type="normal", skipme=True)
 
-    assert store.read_session(token.sid).record is not None
+    assert store.run(store.read_session(token.sid)).record is not None
 
 
 def test_an_error_of_the_store_quotes_neither_keys_nor_values(token: SessionToken) -> None:
     store.client().set(site_name(token), "not a hash")
 
     with pytest.raises(StoreUnavailable) as caught:
-        store.save_site_session(token.sid, Changes({b"a": b'"a secret"'}))
+        store.run(store.save_site_session(token.sid, Changes({b"a": b'"a secret"'})))
 
     assert "a secret" not in str(caught.value)
     assert token.sid not in str(caught.value)
@@ -167,55 +168,64 @@ def test_an_error_of_the_store_quotes_neither_keys_nor_values(token: SessionToke
 
 
 def test_a_save_is_one_round_trip_once_the_server_knows_the_script(token: SessionToken) -> None:
-    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
-        assert store.save_site_session(token.sid, Changes({b"a": b"2"}))
+        assert store.run(store.save_site_session(token.sid, Changes({b"a": b"2"})))
 
     assert len(trips) == 1
 
 
 def test_a_server_that_has_forgotten_its_scripts_is_told_again(token: SessionToken, valkey) -> None:
-    assert store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
     valkey.admin.script_flush()
 
-    assert store.save_site_session(token.sid, Changes({b"b": b"2"}))
-    assert store.save_anonymous(KEY, Changes({MARKER: b""}), HOUR, create=True)
-    assert store.adopt_anonymous(token.sid, KEY, {b"c": b"3"})
+    assert store.run(store.save_site_session(token.sid, Changes({b"b": b"2"})))
+    assert store.run(store.save_anonymous(KEY, Changes({MARKER: b""}), HOUR, create=True))
+    assert store.run(store.adopt_anonymous(token.sid, KEY, {b"c": b"3"}))
 
-    assert store.read_session(token.sid).fields == {b"a": b"1", b"b": b"2", MARKER: b"", b"c": b"3"}
+    fields = store.run(store.read_session(token.sid)).fields
+    assert {name: value for name, value in fields.items() if not name.startswith(MARKER)} == {
+        b"a": b"1",
+        b"b": b"2",
+        b"c": b"3",
+    }
 
 
 def test_a_save_changes_the_fields_that_it_names_and_no_others(token: SessionToken) -> None:
-    store.save_site_session(token.sid, Changes({b"kept": b"1", b"changed": b"1", b"dropped": b"1"}))
+    store.run(
+        store.save_site_session(token.sid, Changes({b"kept": b"1", b"changed": b"1", b"dropped": b"1"}))
+    )
 
-    store.save_site_session(token.sid, Changes({b"changed": b"2", b"new": b"2"}, drop=[b"dropped"]))
+    store.run(
+        store.save_site_session(token.sid, Changes({b"changed": b"2", b"new": b"2"}, drop=[b"dropped"]))
+    )
 
-    assert store.read_session(token.sid).fields == {b"kept": b"1", b"changed": b"2", b"new": b"2"}
+    assert store.run(store.read_session(token.sid)).fields == {b"kept": b"1", b"changed": b"2", b"new": b"2"}
 
 
 def test_a_save_that_replaces_leaves_nothing_of_before(token: SessionToken) -> None:
-    store.save_site_session(token.sid, Changes({b"old": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"old": b"1"})))
 
-    store.save_site_session(token.sid, Changes({b"new": b"2"}, replace=True))
+    store.run(store.save_site_session(token.sid, Changes({b"new": b"2"}, replace=True)))
 
-    assert store.read_session(token.sid).fields == {b"new": b"2"}
+    assert store.run(store.read_session(token.sid)).fields == {b"new": b"2"}
 
 
 def test_a_session_may_be_large(token: SessionToken) -> None:
     many = {f"field {number}".encode(): b"x" * 100 for number in range(5000)}
 
-    store.save_site_session(token.sid, Changes(many))
-    assert store.read_session(token.sid).fields == many
+    store.run(store.save_site_session(token.sid, Changes(many)))
+    assert store.run(store.read_session(token.sid)).fields == many
 
-    store.save_site_session(token.sid, Changes({MARKER: b""}, drop=list(many)))
-    assert store.read_session(token.sid).fields == {MARKER: b""}
+    store.run(store.save_site_session(token.sid, Changes({MARKER: b""}, drop=list(many))))
+    assert store.run(store.read_session(token.sid)).fields == {MARKER: b""}
 
 
 def test_a_site_session_lives_as_long_as_the_identity(token: SessionToken) -> None:
     store.client().pexpire(record_name(token), 500_000)
 
-    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     assert 400_000 < store.client().pttl(site_name(token)) <= 500_000
 
@@ -223,19 +233,19 @@ def test_a_site_session_lives_as_long_as_the_identity(token: SessionToken) -> No
 def test_a_save_does_not_resurrect_a_session_that_was_ended_elsewhere(token: SessionToken) -> None:
     end(token)
 
-    assert store.save_site_session(token.sid, Changes({b"a": b"1"}, replace=True)) is False
+    assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}, replace=True))) is False
     assert names_in_redis() == set()
 
 
 def test_an_anonymous_session_is_created_once() -> None:
-    assert store.save_anonymous(KEY, Changes({b"a": b"1"}), HOUR, create=True)
+    assert store.run(store.save_anonymous(KEY, Changes({b"a": b"1"}), HOUR, create=True))
 
-    assert store.save_anonymous(KEY, Changes({b"a": b"2"}), HOUR, create=True) is False
-    assert store.read_anonymous(KEY) == {b"a": b"1"}
+    assert store.run(store.save_anonymous(KEY, Changes({b"a": b"2"}), HOUR, create=True)) is False
+    assert store.run(store.read_anonymous(KEY)) == {b"a": b"1"}
 
 
 def test_an_anonymous_session_that_is_gone_is_not_brought_back() -> None:
-    assert store.save_anonymous(KEY, Changes({b"a": b"1"}), HOUR, create=False) is False
+    assert store.run(store.save_anonymous(KEY, Changes({b"a": b"1"}), HOUR, create=False)) is False
     assert names_in_redis() == set()
 
 
@@ -243,59 +253,19 @@ def test_each_save_of_an_anonymous_session_starts_its_time_anew() -> None:
     _anonymous()
     store.client().pexpire(anonymous_name(KEY), 60_000)
 
-    store.save_anonymous(KEY, Changes({}), HOUR, create=False)
+    store.run(store.save_anonymous(KEY, Changes({}), HOUR, create=False))
 
     assert store.client().ttl(anonymous_name(KEY)) > HOUR - 60
-
-
-# --- adopting ------------------------------------------------------------------------------------
-
-
-def test_adopting_moves_the_fields_and_deletes_the_anonymous_session(token: SessionToken) -> None:
-    _anonymous(cart=b"[1]")
-
-    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"})
-
-    stored = store.read_session(token.sid, KEY)
-    assert stored.fields == {MARKER: b"", b"cart": b"[1]"}
-    assert stored.anonymous == {}
-
-
-def test_adopting_never_overwrites_what_the_session_has(token: SessionToken) -> None:
-    _anonymous(cart=b"[1]")
-    store.save_site_session(token.sid, Changes({b"cart": b"[2]"}))
-
-    store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]", b"other": b"3"})
-
-    assert store.read_session(token.sid).fields == {b"cart": b"[2]", b"other": b"3", MARKER: b""}
-
-
-def test_adopting_does_not_resurrect_and_keeps_the_anonymous_session(token: SessionToken) -> None:
-    _anonymous(cart=b"[1]")
-    end(token)
-
-    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"}) is False
-    assert names_in_redis() == {anonymous_name(KEY).encode()}
-
-
-def test_adopting_twice_is_adopting_once(token: SessionToken) -> None:
-    _anonymous(cart=b"[1]")
-
-    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"})
-    store.save_site_session(token.sid, Changes({b"cart": b"[1, 2]"}))
-    assert store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"})
-
-    assert store.read_session(token.sid).fields[b"cart"] == b"[1, 2]"
 
 
 # --- ending and extending --------------------------------------------------------------------------
 
 
 def test_signing_out_deletes_the_record_and_this_sites_data_and_says_so(token: SessionToken) -> None:
-    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
-        store.end_session(token.sid, testing.subject("anna"))
+        store.run(store.end_session(token.sid, testing.subject("anna")))
 
     assert len(trips) == 1
     assert names_in_redis() == {store.events_key(conf.namespace()).encode()}
@@ -309,26 +279,26 @@ def test_signing_out_leaves_other_sites_data_to_the_portal(token: SessionToken) 
     other = store.site_key(conf.namespace(), token.sid, "site_b")
     store.client().hset(other, "a", "1")
 
-    store.end_session(token.sid, testing.subject("anna"))
+    store.run(store.end_session(token.sid, testing.subject("anna")))
 
     assert store.client().exists(other)
 
 
 def test_deleting_the_sites_data_ends_nothing(token: SessionToken) -> None:
-    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
-    store.delete_site_session(token.sid)
+    store.run(store.delete_site_session(token.sid))
 
-    assert store.read_session(token.sid).fields == {}
+    assert store.run(store.read_session(token.sid)).fields == {}
     assert has_identity(token)
 
 
 def test_extending_reaches_the_record_and_the_sites_data_in_one_round_trip(token: SessionToken) -> None:
     store.client().pexpire(record_name(token), 600_000)
-    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
-        store.touch_session(token.sid, 1_200_000)
+        store.run(store.extend_session(token.sid, 1_200_000, is_first_visit=False))
 
     assert len(trips) == 1
     for name in (record_name(token), site_name(token)):
@@ -338,7 +308,7 @@ def test_extending_reaches_the_record_and_the_sites_data_in_one_round_trip(token
 def test_extending_never_shortens(token: SessionToken) -> None:
     before = store.client().pexpiretime(record_name(token))
 
-    store.touch_session(token.sid, 1_000)
+    store.run(store.extend_session(token.sid, 1_000, is_first_visit=False))
 
     assert store.client().pexpiretime(record_name(token)) == before
 
@@ -346,30 +316,22 @@ def test_extending_never_shortens(token: SessionToken) -> None:
 def test_extending_does_not_resurrect(token: SessionToken) -> None:
     end(token)
 
-    store.touch_session(token.sid, 60_000)
+    store.run(store.extend_session(token.sid, 60_000, is_first_visit=False))
 
     assert names_in_redis() == set()
 
 
-def test_the_first_visit_leaves_a_marker_and_an_event(token: SessionToken) -> None:
-    store.note_first_seen(token.sid, testing.subject("anna"))
+def test_first_visit_leaves_a_marker(token: SessionToken) -> None:
+    store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
 
-    assert store.read_session(token.sid).fields == {MARKER: b""}
-    (event,) = events("first_seen")
-    assert event[b"sub"] == str(testing.subject("anna")).encode()
-
-
-def test_the_stream_that_every_site_reads_names_no_live_session(token: SessionToken) -> None:
-    store.note_first_seen(token.sid, testing.subject("anna"))
-
-    assert all(token.sid.encode() not in event.values() for event in events("first_seen"))
+    assert store.run(store.read_session(token.sid)).fields == {MARKER: b""}
 
 
 def test_a_stream_that_takes_no_more_events_keeps_nobody_from_signing_out(token: SessionToken) -> None:
     """A site may write any id; after the greatest there is, Redis refuses all further events."""
     store.client().xadd(store.events_key(conf.namespace()), {"type": "spoil"}, id=f"{2**64 - 1}-{2**64 - 1}")
 
-    store.end_session(token.sid, testing.subject("anna"))
+    store.run(store.end_session(token.sid, testing.subject("anna")))
 
     assert not has_identity(token)
 
@@ -377,23 +339,23 @@ def test_a_stream_that_takes_no_more_events_keeps_nobody_from_signing_out(token:
 def test_a_first_visit_after_signing_out_leaves_nothing(token: SessionToken) -> None:
     end(token)
 
-    store.note_first_seen(token.sid, testing.subject("anna"))
+    store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
 
     assert names_in_redis() == set()
 
 
-def test_the_stream_of_events_does_not_grow_for_ever(token: SessionToken, valkey, monkeypatch) -> None:
-    monkeypatch.setattr(store, "EVENTS_KEPT", 100)
+def test_stream_of_events_is_capped(valkey, monkeypatch) -> None:
+    monkeypatch.setattr(stream, "EVENTS_KEPT", 100)
     for _ in range(400):
-        store.note_first_seen(token.sid, testing.subject("anna"))
+        store.ask([store.event("user")])
 
     assert valkey.admin.xlen(store.events_key(conf.namespace())) <= 250
 
 
 def test_the_server_does_the_work_of_a_save_in_one_script(token: SessionToken, valkey) -> None:
-    store.save_site_session(token.sid, Changes({b"a": b"1"}))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_commands(valkey.admin) as calls:
-        store.save_site_session(token.sid, Changes({b"a": b"2"}, drop=[b"b"]))
+        store.run(store.save_site_session(token.sid, Changes({b"a": b"2"}, drop=[b"b"])))
 
     assert calls == {"evalsha": 1, "pttl": 1, "hset": 1, "hdel": 1, "pexpire": 1}

@@ -1,8 +1,9 @@
-"""``sso_sync``: every change reaches the site, in order, applied once."""
+"""``sso_sync`` applies every change once, in order."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -22,11 +23,12 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from sso_common import conf, store, sync, testing
+from sso_common import conf, feed, store, sync, testing
 from sso_common.exceptions import FeedRewound, MalformedFeed, PortalUnavailable
-from sso_common.management.commands import sso_sync
+from sso_common.follow import MAX_PAUSE, Attempts, event_id, order
+from sso_common.management.commands.sso_sync import ProgressLog
 from sso_common.models import Account, FeedCursor
-from sso_common.users import Drift, UpsertResult, upsert_users
+from sso_common.users import Drift, UpsertResult, UserMapper, upsert_users
 from tests.databases import Worker, real_database
 from tests.servers import ValkeyServer
 from tests.sso_common.portal import Portal
@@ -44,7 +46,7 @@ def portal() -> Iterator[Portal]:
 
 
 def people() -> dict[str, bool]:
-    """{username: active} of everybody here."""
+    """{username: is_active} of all local users."""
     return dict(User.objects.values_list("username", "is_active"))
 
 
@@ -59,7 +61,7 @@ def run(*arguments: str) -> str:
 pytestmark = pytest.mark.django_db
 
 
-def test_a_new_site_gets_everybody(portal: Portal) -> None:
+def test_new_site_gets_all_users(portal: Portal) -> None:
     for number in range(5):
         portal.put(f"u{number}")
 
@@ -72,7 +74,7 @@ def test_a_new_site_gets_everybody(portal: Portal) -> None:
     assert cursor.synced_at is not None
 
 
-def test_a_site_that_was_away_for_long_catches_up_from_its_cursor(portal: Portal) -> None:
+def test_site_catches_up_from_its_cursor_after_a_long_outage(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob")
     sync.sync_once()
@@ -90,14 +92,14 @@ def test_a_site_that_was_away_for_long_catches_up_from_its_cursor(portal: Portal
     assert len(portal.requests) == 2
 
 
-def test_a_second_run_changes_nothing(portal: Portal) -> None:
+def test_second_run_changes_nothing(portal: Portal) -> None:
     portal.put("ada")
     sync.sync_once()
 
     assert sync.sync_once() == UpsertResult()
 
 
-def test_progress_goes_up_to_the_end(portal: Portal) -> None:
+def test_progress_is_reported_after_each_page(portal: Portal) -> None:
     for number in range(5):
         portal.put(f"u{number}")
     seen: list[tuple[int, int, int]] = []
@@ -107,7 +109,7 @@ def test_progress_goes_up_to_the_end(portal: Portal) -> None:
     assert seen == [(2, 2, 5), (4, 4, 5), (5, 5, 5)]
 
 
-def test_pages_that_were_applied_before_a_failure_stay_applied(portal: Portal) -> None:
+def test_pages_applied_before_a_failure_stay_applied(portal: Portal) -> None:
     for number in range(5):
         portal.put(f"u{number}")
     portal.tamper = lambda *answer: answer if len(portal.requests) < 2 else (503, {}, b"")
@@ -119,13 +121,13 @@ def test_pages_that_were_applied_before_a_failure_stay_applied(portal: Portal) -
     assert FeedCursor.load().position == 2
 
 
-def test_a_page_and_its_cursor_are_one(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_and_cursor_are_written_together(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     portal.put("ada")
 
     def fail(*_: object) -> None:
-        raise RuntimeError("killed between the users and the cursor")
+        raise RuntimeError("killed between users and cursor")
 
-    monkeypatch.setattr(sync, "_save", fail)
+    monkeypatch.setattr(sync, "save_cursor", fail)
     with pytest.raises(RuntimeError):
         sync.sync_once()
 
@@ -133,7 +135,7 @@ def test_a_page_and_its_cursor_are_one(portal: Portal, monkeypatch: pytest.Monke
     assert FeedCursor.load().position == 0
 
 
-def test_a_portal_that_was_restored_from_a_backup_is_noticed(portal: Portal) -> None:
+def test_portal_restored_from_a_backup_is_detected(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob")
     sync.sync_once()
@@ -147,7 +149,7 @@ def test_a_portal_that_was_restored_from_a_backup_is_noticed(portal: Portal) -> 
     assert FeedCursor.load().position == 2
 
 
-def test_a_user_who_is_refused_is_reported_and_the_others_are_synced(portal: Portal) -> None:
+def test_rejected_user_is_reported_and_the_others_are_synced(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob")
     with (
@@ -160,8 +162,8 @@ def test_a_user_who_is_refused_is_reported_and_the_others_are_synced(portal: Por
     assert FeedCursor.load().position == 2
 
 
-class NoBobs(sso_sync.sync.users.UserMapper):
-    """A site's mapper with an opinion."""
+class NoBobs(UserMapper):
+    """A mapper that rejects one user."""
 
     def fields(self, snapshot: Any) -> dict[str, Any]:
         if snapshot.username == "bob":
@@ -172,7 +174,7 @@ class NoBobs(sso_sync.sync.users.UserMapper):
 # --- the whole feed ------------------------------------------------------------------------------
 
 
-def test_full_undoes_local_changes_and_deactivates_whom_the_portal_does_not_have(portal: Portal) -> None:
+def test_full_undoes_local_changes_and_deactivates_unknown_users(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob")
     sync.sync_once()
@@ -188,7 +190,7 @@ def test_full_undoes_local_changes_and_deactivates_whom_the_portal_does_not_have
     assert sync.verify().drift == ()
 
 
-def test_full_leaves_alone_who_came_in_meanwhile(portal: Portal) -> None:
+def test_full_keeps_users_who_were_provisioned_while_it_ran(portal: Portal) -> None:
     portal.put("ada")
     sync.sync_once()
 
@@ -203,9 +205,9 @@ def test_full_leaves_alone_who_came_in_meanwhile(portal: Portal) -> None:
     assert result.deactivated == 0
 
 
-def test_after_a_restore_full_makes_the_site_say_what_the_portal_says(portal: Portal) -> None:
+def test_full_follows_a_portal_that_was_restored_from_a_backup(portal: Portal) -> None:
     portal.put("ada")
-    portal.put("ada", first_name="Lost future")
+    portal.put("ada", first_name="Lost")
     portal.put("bob")
     sync.sync_once()
     portal.people.clear()
@@ -223,12 +225,12 @@ def test_after_a_restore_full_makes_the_site_say_what_the_portal_says(portal: Po
     assert User.objects.get(username="ada").first_name == "Next"
 
 
-def test_an_empty_feed_deactivates_nobody(portal: Portal) -> None:
+def test_empty_feed_deactivates_no_user(portal: Portal) -> None:
     portal.put("ada")
     sync.sync_once()
     portal.people.clear()
 
-    with pytest.raises(MalformedFeed, match="nobody was deactivated"):
+    with pytest.raises(MalformedFeed, match="no user was deactivated"):
         sync.sync_full()
 
     assert people() == {"ada": True}
@@ -237,7 +239,7 @@ def test_an_empty_feed_deactivates_nobody(portal: Portal) -> None:
 # --- comparing -----------------------------------------------------------------------------------
 
 
-def test_agreement_is_proven(portal: Portal) -> None:
+def test_verify_finds_no_drift_after_a_sync(portal: Portal) -> None:
     for number in range(5):
         portal.put(f"u{number}")
     portal.delete("u3")
@@ -248,7 +250,7 @@ def test_agreement_is_proven(portal: Portal) -> None:
     assert (report.checked, report.pending, report.drift) == (5, 0, ())
 
 
-def test_drift_is_found_and_nothing_is_written(portal: Portal) -> None:
+def test_verify_finds_drift_and_writes_nothing(portal: Portal) -> None:
     for name in ("ada", "bob", "cleo"):
         portal.put(name)
     sync.sync_once()
@@ -266,7 +268,7 @@ def test_drift_is_found_and_nothing_is_written(portal: Portal) -> None:
     assert User.objects.get(username="ada").first_name == "X"
 
 
-def test_what_was_not_read_yet_is_no_drift(portal: Portal) -> None:
+def test_unread_changes_are_not_drift(portal: Portal) -> None:
     portal.put("ada")
     sync.sync_once()
     portal.put("ada", first_name="New")
@@ -277,7 +279,7 @@ def test_what_was_not_read_yet_is_no_drift(portal: Portal) -> None:
     assert (report.pending, report.drift) == (2, ())
 
 
-def test_who_changes_during_the_comparison_is_no_drift(portal: Portal) -> None:
+def test_user_who_changes_during_the_comparison_is_not_drift(portal: Portal) -> None:
     portal.put("ada")
     portal.put("bob")
     portal.put("cleo")
@@ -287,8 +289,8 @@ def test_who_changes_during_the_comparison_is_no_drift(portal: Portal) -> None:
         lambda: upsert_users([portal.put("ada", first_name="New")], source="identity"),
     ]
 
-    # A request brings a newer version in after the page with the older one was answered.
-    original = sync.feed.fetch_page
+    # A request writes a newer version after the page with the older one was fetched.
+    original = feed.fetch_page
     pages = iter(changes)
 
     def fetch(after: int, limit: int | None = None) -> Any:
@@ -296,16 +298,16 @@ def test_who_changes_during_the_comparison_is_no_drift(portal: Portal) -> None:
         next(pages, lambda: None)()
         return page
 
-    sync.feed.fetch_page = fetch  # type: ignore[assignment]
+    feed.fetch_page = fetch  # type: ignore[assignment]
     try:
         report = sync.verify()
     finally:
-        sync.feed.fetch_page = original
+        feed.fetch_page = original
 
     assert report.drift == ()
 
 
-def test_a_local_version_from_the_lost_future_is_drift(portal: Portal) -> None:
+def test_version_that_the_portal_has_lost_is_drift(portal: Portal) -> None:
     portal.put("ada")
     upsert_users([portal.put("ada", first_name="X")])
     portal.people.clear()
@@ -318,7 +320,7 @@ def test_a_local_version_from_the_lost_future_is_drift(portal: Portal) -> None:
 # --- the command ---------------------------------------------------------------------------------
 
 
-def test_the_command_says_what_it_did(portal: Portal) -> None:
+def test_command_prints_what_it_did(portal: Portal) -> None:
     portal.put("ada")
     User.objects.create_user("bob")
     portal.put("bob")
@@ -326,11 +328,11 @@ def test_the_command_says_what_it_did(portal: Portal) -> None:
     said = run()
 
     assert "Created 2" in said
-    assert "taken here" in said
+    assert "theirs was taken" in said
     assert run().strip() == "Up to date."
 
 
-def test_the_command_speaks_json(portal: Portal) -> None:
+def test_command_prints_json(portal: Portal) -> None:
     portal.put("ada")
 
     assert json.loads(run("--json")) == {
@@ -347,7 +349,7 @@ def test_the_command_speaks_json(portal: Portal) -> None:
     assert json.loads(run("--verify", "--json")) == {"ok": True, "checked": 1, "pending": 0, "drift": []}
 
 
-def test_the_command_fails_where_both_sides_differ(portal: Portal) -> None:
+def test_command_fails_if_both_sides_differ(portal: Portal) -> None:
     portal.put("ada")
     run()
     User.objects.update(last_name="X")
@@ -363,7 +365,7 @@ def test_the_command_fails_where_both_sides_differ(portal: Portal) -> None:
     assert "none differ" in run("--verify")
 
 
-def test_the_command_says_that_the_portal_is_down() -> None:
+def test_command_reports_that_the_portal_is_down() -> None:
     with (
         override_settings(SSO_PORTAL_INTERNAL_URL="http://127.0.0.1:1"),
         pytest.raises(CommandError, match="The portal cannot answer") as caught,
@@ -373,35 +375,37 @@ def test_the_command_says_that_the_portal_is_down() -> None:
     assert caught.value.returncode == 2
 
 
-def test_a_terminal_shows_a_bar(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(4):
-        portal.put(f"u{number}")
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    run()
-
-    assert "[###############...............]  50%  2 users" in terminal.getvalue()
-    assert "100%  4 users" in terminal.getvalue()
-
-
-def test_a_log_shows_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_printed_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    lines = sso_sync._Lines(said.append)
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
+    show = ProgressLog(said.append, pause=10)
     for step in range(5):
         now = 100.0 + 6 * step
-        lines.show(step, step, 10)
+        show(step, step, 10)
 
     assert said == ["2 users so far (version 2 of 10)", "4 users so far (version 4 of 10)"]
 
 
-def test_signals_are_given_back(portal: Portal) -> None:
+def test_terminal_shows_progress_and_json_does_not(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    clock = itertools.count(100.0, 1.5)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    for number in range(4):
+        portal.put(f"u{number}")
+    terminal, machine = Terminal(), Terminal()
+
+    call_command("sso_sync", stdout=terminal)
+    call_command("sso_sync", "--full", "--json", stdout=machine)
+
+    assert "2 users so far (version 2 of 4)\n4 users so far" in terminal.getvalue()
+    assert machine.getvalue().count("\n") == 1
+
+
+def test_command_restores_signal_handlers(portal: Portal) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     run()
@@ -409,7 +413,7 @@ def test_signals_are_given_back(portal: Portal) -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-# --- several at once -----------------------------------------------------------------------------
+# --- concurrency -----------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -422,7 +426,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield alias
 
 
-def test_two_syncs_at_once_apply_everything_once(portal: Portal, real: str) -> None:
+def test_concurrent_syncs_apply_everything_once(portal: Portal, real: str) -> None:
     for number in range(40):
         portal.put(f"u{number}")
 
@@ -452,7 +456,7 @@ class Follower:
             "DJANGO_SETTINGS_MODULE": "tests.sso_common.command_settings",
             "TEST_DATABASE": str(self.database),
             "TEST_PORTAL_URL": portal.url,
-            # The child's own key would be another one: it has to trust this process's.
+            # The child must trust the key of this process, not one of its own.
             "TEST_DSN": conf.dsn_text(),
         }
 
@@ -501,7 +505,7 @@ def eventually(condition: Callable[[], object], follower: Follower, seconds: flo
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"It never came true. The follower said:\n{follower.text()}")
+            pytest.fail(f"The condition was never met. The follower printed:\n{follower.text()}")
         time.sleep(0.02)
 
 
@@ -521,19 +525,19 @@ def follower(tmp_path: Path, portal: Portal, valkey: ValkeyServer) -> Iterator[F
         follower.process.wait(WAIT)
 
 
-def announce() -> None:
-    """The event that the portal sends."""
+def send_event() -> None:
+    """Send the event that the portal sends."""
     store.client().xadd(store.events_key(conf.namespace()), {"type": "user", "version": "1"})
 
 
-def test_a_change_arrives_as_soon_as_the_portal_says_so(portal: Portal, follower: Follower) -> None:
+def test_change_arrives_as_soon_as_the_event_does(portal: Portal, follower: Follower) -> None:
     portal.put("ada")
     follower.environment["TEST_POLL"] = "600"
     follower.start()
     eventually(lambda: "ada" in follower.names(), follower)
 
     portal.put("ada", first_name="Ada")
-    announce()
+    send_event()
     eventually(lambda: follower.names()["ada"] == "Ada", follower)
 
     assert follower.stop() == 0
@@ -541,7 +545,7 @@ def test_a_change_arrives_as_soon_as_the_portal_says_so(portal: Portal, follower
     assert "Stopped." in follower.text()
 
 
-def test_a_change_arrives_without_any_event(portal: Portal, follower: Follower) -> None:
+def test_change_arrives_without_an_event(portal: Portal, follower: Follower) -> None:
     follower.start()
     eventually(lambda: "Following" in follower.text(), follower)
 
@@ -550,7 +554,7 @@ def test_a_change_arrives_without_any_event(portal: Portal, follower: Follower) 
     eventually(lambda: "ada" in follower.names(), follower)
 
 
-def test_while_redis_is_down_changes_still_arrive_and_it_is_said_once(
+def test_changes_arrive_without_redis_and_the_outage_is_logged_once(
     portal: Portal, follower: Follower, valkey: ValkeyServer
 ) -> None:
     follower.start()
@@ -567,7 +571,7 @@ def test_while_redis_is_down_changes_still_arrive_and_it_is_said_once(
     assert follower.stop(signal.SIGINT) == 0
 
 
-def test_while_the_portal_is_down_it_waits_and_says_so_once(portal: Portal, follower: Follower) -> None:
+def test_portal_outage_is_logged_once_and_retried(portal: Portal, follower: Follower) -> None:
     portal.tamper = lambda *_: (503, {}, b"")
     follower.start()
     eventually(lambda: len(portal.requests) >= 3, follower)
@@ -580,7 +584,7 @@ def test_while_the_portal_is_down_it_waits_and_says_so_once(portal: Portal, foll
     assert follower.text().count("The feed can be read again") == 1
 
 
-def test_killed_in_the_middle_it_goes_on_where_it_was(portal: Portal, follower: Follower) -> None:
+def test_killed_process_continues_where_it_was(portal: Portal, follower: Follower) -> None:
     for number in range(12):
         portal.put(f"u{number}")
     held = threading.Event()
@@ -603,7 +607,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(portal: Portal, follower: 
     assert set(follower.names()) == {f"u{number}" for number in range(12)}
 
 
-def test_stopped_in_the_middle_of_one_run_it_says_so(portal: Portal, follower: Follower) -> None:
+def test_interrupted_run_exits_130_and_keeps_what_was_applied(portal: Portal, follower: Follower) -> None:
     for number in range(6):
         portal.put(f"u{number}")
     held = threading.Event()
@@ -623,9 +627,7 @@ def test_stopped_in_the_middle_of_one_run_it_says_so(portal: Portal, follower: F
     assert follower.position() == 2
 
 
-def test_a_restored_portal_is_said_once_and_full_repairs_it_while_the_follower_runs(
-    portal: Portal, follower: Follower
-) -> None:
+def test_full_repairs_a_rewound_feed_while_the_follower_runs(portal: Portal, follower: Follower) -> None:
     portal.put("ada")
     portal.put("bob")
     follower.start()
@@ -646,34 +648,32 @@ def test_a_restored_portal_is_said_once_and_full_repairs_it_while_the_follower_r
 # --- parts of it ---------------------------------------------------------------------------------
 
 
-def test_pauses_grow_and_differ() -> None:
-    outage = sso_sync._Outage("The feed")
+def test_pauses_grow_and_vary() -> None:
+    attempts = Attempts("The feed")
     pauses = []
     for _ in range(20):
-        outage.failures += 1
-        pauses.append(outage.pause())
+        attempts.failures += 1
+        pauses.append(attempts.pause())
 
     assert 0.5 <= pauses[0] <= 1
-    assert all(15 <= pause <= sso_sync.MAX_PAUSE for pause in pauses[6:])
+    assert all(15 <= pause <= MAX_PAUSE for pause in pauses[6:])
     assert len(set(pauses[6:])) > 1
 
 
-def test_an_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    outage = sso_sync._Outage("The feed")
+def test_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    attempts = Attempts("The feed")
     with caplog.at_level(logging.WARNING, "sso_common"):
         for _ in range(5):
-            outage.begins("gone")
-        outage.ends()
-        outage.ends()
+            attempts.failed("gone")
+        attempts.succeeded()
+        attempts.succeeded()
 
     assert [record.getMessage() for record in caplog.records] == [
-        "The feed cannot be read: gone. Trying again until it can.",
-        "The feed can be read again, after 5 attempts.",
+        "The feed cannot be read: gone. Retrying.",
+        "The feed can be read again after 5 attempts.",
     ]
 
 
 def test_events_are_ordered_by_time_and_number() -> None:
-    assert (
-        sso_sync._order("9-0") < sso_sync._order("10-0") < sso_sync._order("10-2") < sso_sync._order("10-11")
-    )
-    assert re.fullmatch(r"\d{13}-0", sso_sync._moment(time.time()))
+    assert order("9-0") < order("10-0") < order("10-2") < order("10-11")
+    assert re.fullmatch(r"\d{13}-0", event_id(time.time()))

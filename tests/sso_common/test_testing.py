@@ -7,8 +7,9 @@ import sys
 from dataclasses import replace
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from sso_common import conf, testing
 from sso_common.keys import key_id
@@ -86,3 +87,49 @@ def test_every_process_has_a_key_of_its_own() -> None:
 
     assert other != testing.PUBLIC_KEY[0]
     assert len(other) == len(testing.PUBLIC_KEY[0])
+
+
+def test_session_of_a_client_is_that_of_its_next_request(client: Client) -> None:
+    testing.sign_in(client, "anna")
+    client.get("/put/?cart=mug")
+
+    session = client.session
+
+    assert session["cart"] == "mug"
+    assert session.identity.user.username == "anna"
+
+
+async def test_session_of_an_async_client_is_that_of_its_next_request(async_client: AsyncClient) -> None:
+    await sync_to_async(testing.sign_in)(async_client, "anna")
+    session = await async_client.asession()
+    await session.aset("cart", "mug")
+    await session.asave()
+
+    assert (await async_client.get("/async/put/?a=1")).json() == {"cart": "mug", "a": "1"}
+
+
+def test_force_login_prevails_over_an_earlier_sign_in(client: Client) -> None:
+    testing.sign_in(client, "anna")
+
+    client.force_login(User.objects.create_user("local"))
+
+    assert client.get("/user/").content == b"local"
+    assert client.get("/identity/").json() == {}
+
+
+def test_sign_in_prevails_over_an_earlier_force_login(client: Client) -> None:
+    client.force_login(User.objects.create_user("local"))
+
+    testing.sign_in(client, "anna")
+
+    assert client.get("/user/").content == b"anna"
+
+
+def test_client_can_sign_in_twice_and_log_out(client: Client) -> None:
+    testing.sign_in(client, "anna")
+    testing.sign_in(client, "bert")
+    assert client.get("/user/").content == b"bert"
+
+    client.logout()
+
+    assert client.get("/user/").content == b"nobody"

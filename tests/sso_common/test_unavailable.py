@@ -118,7 +118,7 @@ def test_a_page_that_needs_the_session_is_unavailable_and_touches_no_cookie(
             assert response.status_code == 503
             assert int(response["Retry-After"]) > 0
             assert not response.cookies
-            assert b"Back in a moment" in response.content
+            assert b"Temporarily unavailable" in response.content
 
 
 @pytest.mark.parametrize("failure", CANNOT_WRITE, ids=named)

@@ -1,4 +1,4 @@
-"""Synced users: written by one function, for any user model, and never at somebody's expense."""
+"""Synced users are written for any user model, and never take over local users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
@@ -23,11 +22,13 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sso_common import testing, tokens, users
+from sso_common import testing, tokens
 from sso_common.exceptions import NotAdmitted, SessionRevoked, UserInactive
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot, tombstone
 from sso_common.users import UpsertResult, UserMapper, find_drift, resolve_user, upsert_users
+from sso_common.users.mapper import local_values
+from sso_common.users.unique import unique_text_fields
 from tests.databases import Worker, real_database
 from tests.timing import WAIT
 
@@ -35,20 +36,20 @@ pytestmark = pytest.mark.django_db
 
 
 def person(username: str, version: int = 1, /, **fields: Any) -> UserSnapshot:
-    """What the feed would say of somebody."""
+    """A snapshot as the feed would send it."""
     known = {"sub": testing.subject(username), "username": username, "email": f"{username}@example.com"}
     return UserSnapshot(version=version, **{**known, **fields})
 
 
 def local(snapshot: UserSnapshot) -> User:
-    """The user of a subject, as it is in the database."""
+    """The user of a subject, read from the database."""
     return User.objects.get(sso_account__sub=snapshot.sub)
 
 
 # --- upsert --------------------------------------------------------------------------------------
 
 
-def test_a_new_subject_becomes_a_user_without_password_or_privileges() -> None:
+def test_new_subject_becomes_a_user_without_password_or_privileges() -> None:
     ada = person("ada", first_name="Ada", last_name="Lovelace", not_before=7)
 
     result = upsert_users([ada])
@@ -71,7 +72,7 @@ def test_a_new_subject_becomes_a_user_without_password_or_privileges() -> None:
     assert result == UpsertResult(created=1)
 
 
-def test_a_newer_version_replaces_an_older_one() -> None:
+def test_newer_version_replaces_an_older_one() -> None:
     upsert_users([person("ada")])
 
     result = upsert_users([person("ada", 2, username="augusta", email="new@example.com")])
@@ -81,7 +82,7 @@ def test_a_newer_version_replaces_an_older_one() -> None:
 
 
 @pytest.mark.parametrize("version", [1, 4, 5])
-def test_an_older_or_equal_version_changes_nothing(version: int) -> None:
+def test_older_or_equal_version_changes_nothing(version: int) -> None:
     upsert_users([person("ada", 5, first_name="New")])
 
     result = upsert_users([person("ada", version, first_name="Old", is_active=False)])
@@ -90,14 +91,14 @@ def test_an_older_or_equal_version_changes_nothing(version: int) -> None:
     assert result == UpsertResult(unchanged=1)
 
 
-def test_of_two_versions_in_one_page_the_newer_one_counts() -> None:
+def test_newer_of_two_versions_in_a_page_wins() -> None:
     upsert_users([person("ada", 2, first_name="New"), person("ada", 1, first_name="Old")])
 
     assert local(person("ada")).first_name == "New"
 
 
 @pytest.mark.parametrize("mode", ["repair", "force"])
-def test_a_repair_undoes_local_changes(mode: Any) -> None:
+def test_repair_undoes_local_changes(mode: Any) -> None:
     upsert_users([person("ada")])
     User.objects.update(first_name="Changed", is_active=False, is_staff=True)
 
@@ -107,7 +108,7 @@ def test_a_repair_undoes_local_changes(mode: Any) -> None:
     assert (user.first_name, user.is_active, user.is_staff) == ("", True, False)
 
 
-def test_only_after_a_restore_does_an_older_version_win() -> None:
+def test_only_force_applies_an_older_version() -> None:
     upsert_users([person("ada", 9, first_name="From the lost future")])
 
     upsert_users([person("ada", 3)], mode="repair")
@@ -118,7 +119,7 @@ def test_only_after_a_restore_does_an_older_version_win() -> None:
 
 
 @pytest.mark.parametrize("prepare", ["new", "changed", "unchanged", "deleted"])
-def test_a_page_takes_the_same_few_queries_whatever_its_size(prepare: str) -> None:
+def test_query_count_does_not_depend_on_the_size_of_a_page(prepare: str) -> None:
     def page(first: int, size: int) -> list[UserSnapshot]:
         return [person(f"u{number}", roles=frozenset({"editor"})) for number in range(first, first + size)]
 
@@ -138,11 +139,11 @@ def test_a_page_takes_the_same_few_queries_whatever_its_size(prepare: str) -> No
 
     Group.objects.create(name="Editors")
     FeedCursor.lock()
-    # As many as fit into one statement of SQLite.
+    # The number of users that fits into one statement of SQLite.
     assert queries_for(page(0, 2)) == queries_for(page(100, 40)) <= 16
 
 
-def test_a_page_is_written_wholly_or_not_at_all() -> None:
+def test_page_is_written_completely_or_not_at_all() -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         _upsert_then_fail()
 
@@ -155,12 +156,12 @@ def _upsert_then_fail() -> None:
     raise RuntimeError
 
 
-def test_a_user_whom_the_database_refuses_holds_up_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+def test_rejected_user_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture) -> None:
     upsert_users([person("carl")])
 
     def refuse(instance: User, **_: object) -> None:
         if instance.username == "bad":
-            raise IntegrityError("a receiver of this site's own")
+            raise IntegrityError("a receiver of this site")
 
     post_save.connect(refuse, sender=User)
     try:
@@ -175,7 +176,7 @@ def test_a_user_whom_the_database_refuses_holds_up_nobody_else(caplog: pytest.Lo
     assert str(person("bad").sub) in caplog.text
 
 
-def test_a_sites_own_receivers_run_as_if_a_form_had_saved_the_user() -> None:
+def test_receivers_of_the_site_run_as_after_a_save() -> None:
     saved = []
 
     def notice(instance: User, created: bool, update_fields: Any, **_: object) -> None:
@@ -196,7 +197,7 @@ def test_a_sites_own_receivers_run_as_if_a_form_had_saved_the_user() -> None:
 # --- roles ---------------------------------------------------------------------------------------
 
 
-def test_staff_comes_from_a_mapped_role_alone_and_goes_with_it() -> None:
+def test_is_staff_follows_the_mapped_role() -> None:
     upsert_users([person("ada", roles=frozenset({"staff"})), person("bob", roles=frozenset({"admin"}))])
     assert (local(person("ada")).is_staff, local(person("bob")).is_staff) == (True, False)
 
@@ -204,7 +205,7 @@ def test_staff_comes_from_a_mapped_role_alone_and_goes_with_it() -> None:
     assert not local(person("ada")).is_staff
 
 
-def test_groups_follow_the_mapped_roles_and_all_others_are_the_sites_own() -> None:
+def test_mapped_groups_follow_the_roles_and_local_groups_stay() -> None:
     ada = person("ada", roles=frozenset({"editor", "other"}))
     upsert_users([ada])
     own = Group.objects.create(name="Choir")
@@ -217,7 +218,7 @@ def test_groups_follow_the_mapped_roles_and_all_others_are_the_sites_own() -> No
     assert set(Group.objects.values_list("name", flat=True)) == {"Editors", "Choir"}
 
 
-def test_attack_a_role_named_superuser_makes_nobody_one() -> None:
+def test_attack_role_named_superuser() -> None:
     roles = frozenset({"superuser", "is_superuser", "root", "admin", "staff"})
 
     upsert_users([person("ada", roles=roles)])
@@ -225,7 +226,7 @@ def test_attack_a_role_named_superuser_makes_nobody_one() -> None:
     assert not local(person("ada")).is_superuser
 
 
-def test_superuser_and_password_of_a_linked_user_are_never_touched() -> None:
+def test_superuser_flag_and_password_of_a_linked_user_never_change() -> None:
     root = User.objects.create_superuser("root", "root@example.com", "local")
     Account.objects.create(sub=testing.subject("root"), user=root, version=0)
 
@@ -242,7 +243,7 @@ def test_superuser_and_password_of_a_linked_user_are_never_touched() -> None:
 
 
 @pytest.mark.parametrize("name", ["ada", "ADA", "Ada"])
-def test_attack_a_portal_user_takes_over_a_local_one_of_the_same_name(
+def test_attack_portal_user_takes_over_a_local_user_with_the_same_name(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     own = User.objects.create_superuser(name, "own@example.com", "pw")
@@ -258,7 +259,7 @@ def test_attack_a_portal_user_takes_over_a_local_one_of_the_same_name(
     assert "ada@" not in caplog.text
 
 
-def test_a_suffix_is_the_same_every_time_and_goes_when_the_name_is_free() -> None:
+def test_suffix_never_changes_and_goes_when_the_name_is_free() -> None:
     own = User.objects.create_user("ada")
     upsert_users([person("ada")])
     suffixed = local(person("ada")).username
@@ -271,7 +272,7 @@ def test_a_suffix_is_the_same_every_time_and_goes_when_the_name_is_free() -> Non
     assert local(person("ada")).username == "ada"
 
 
-def test_a_suffix_that_is_taken_too_gets_longer() -> None:
+def test_suffix_gets_longer_if_it_is_taken() -> None:
     sub = person("ada").sub
     for name in ("ada", f"ada-{sub.hex[:4]}", f"ada-{sub.hex[:12]}"):
         User.objects.create_user(name)
@@ -281,7 +282,7 @@ def test_a_suffix_that_is_taken_too_gets_longer() -> None:
     assert local(person("ada")).username == f"ada-{sub.hex}"
 
 
-def test_a_long_name_is_cut_to_make_room_for_the_suffix() -> None:
+def test_long_name_is_cut_to_make_room_for_the_suffix() -> None:
     name = "x" * 150
     User.objects.create_user(name)
 
@@ -291,7 +292,7 @@ def test_a_long_name_is_cut_to_make_room_for_the_suffix() -> None:
     assert local(person("longer")).username == "y" * 150
 
 
-def test_an_address_that_does_not_fit_is_left_out_rather_than_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_that_is_too_long_is_left_out_and_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(User._meta.get_field("email"), "max_length", 10)
 
     upsert_users([person("ada", email="ada@example.com")])
@@ -299,7 +300,7 @@ def test_an_address_that_does_not_fit_is_left_out_rather_than_cut(monkeypatch: p
     assert local(person("ada")).email == ""
 
 
-def test_two_people_may_swap_names_in_one_page() -> None:
+def test_two_users_can_swap_names_in_one_page() -> None:
     upsert_users([person("ada"), person("bob")])
 
     result = upsert_users([person("ada", 5, username="bob"), person("bob", 6, username="ada")])
@@ -308,7 +309,7 @@ def test_two_people_may_swap_names_in_one_page() -> None:
     assert result.conflicts == ()
 
 
-def test_three_people_may_swap_names_over_several_pages() -> None:
+def test_three_users_can_swap_names_over_several_pages() -> None:
     names = ["ada", "bob", "cleo"]
     upsert_users([person(name) for name in names])
 
@@ -318,7 +319,7 @@ def test_three_people_may_swap_names_over_several_pages() -> None:
     assert [local(person(name)).username for name in names] == ["bob", "cleo", "ada"]
 
 
-def test_a_stale_record_does_not_take_a_name_from_its_new_owner() -> None:
+def test_stale_record_does_not_take_a_name_from_its_new_owner() -> None:
     upsert_users([person("ada", 9, username="shared")])
 
     upsert_users([person("bob", 3, username="shared")], source="identity")
@@ -338,7 +339,7 @@ def test_a_stale_record_does_not_take_a_name_from_its_new_owner() -> None:
     )
 )
 @settings(max_examples=60)
-def test_whatever_is_renamed_deleted_or_taken_every_subject_has_one_user_and_own_users_stay(
+def test_every_subject_has_one_user_after_any_changes(
     steps: list[list[tuple[int, str, bool]]],
 ) -> None:
     with transaction.atomic():
@@ -366,7 +367,7 @@ def test_whatever_is_renamed_deleted_or_taken_every_subject_has_one_user_and_own
 # --- deletion ------------------------------------------------------------------------------------
 
 
-def test_a_deleted_user_is_blanked_and_what_points_at_them_stays() -> None:
+def test_deleted_user_is_blanked_and_keeps_the_primary_key() -> None:
     ada = person("ada", first_name="Ada", roles=frozenset({"staff", "editor"}))
     upsert_users([ada])
     pk = local(ada).pk
@@ -379,14 +380,14 @@ def test_a_deleted_user_is_blanked_and_what_points_at_them_stays() -> None:
     assert result == UpsertResult(deleted=1)
 
 
-def test_the_deletion_of_somebody_unknown_here_creates_nothing() -> None:
+def test_tombstone_of_an_unknown_subject_creates_nothing() -> None:
     result = upsert_users([tombstone(uuid.uuid4(), 1)])
 
     assert not User.objects.exists()
     assert result == UpsertResult(unchanged=1)
 
 
-def test_who_becomes_visible_again_gets_their_user_back() -> None:
+def test_user_who_becomes_visible_again_gets_the_same_row() -> None:
     ada = person("ada")
     upsert_users([ada])
     pk = local(ada).pk
@@ -399,7 +400,7 @@ def test_who_becomes_visible_again_gets_their_user_back() -> None:
 
 
 @override_settings(SSO_HARD_DELETE=True)
-def test_hard_deletion_deletes_the_user_and_an_old_record_does_not_bring_them_back() -> None:
+def test_old_record_does_not_bring_back_a_hard_deleted_user() -> None:
     ada = person("ada")
     upsert_users([ada, person("bob")])
 
@@ -415,7 +416,7 @@ def test_hard_deletion_deletes_the_user_and_an_old_record_does_not_bring_them_ba
 
 
 @override_settings(SSO_HARD_DELETE=True)
-def test_where_rows_of_the_site_protect_a_user_hard_deletion_blanks_instead(
+def test_hard_deletion_blanks_a_user_whom_other_rows_protect(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ada = person("ada")
@@ -434,7 +435,7 @@ def test_where_rows_of_the_site_protect_a_user_hard_deletion_blanks_instead(
 # --- user models ---------------------------------------------------------------------------------
 
 
-def test_stock_values_are_mapped_only_to_fields_that_the_model_has() -> None:
+def test_values_are_cut_to_the_length_of_the_column() -> None:
     with isolate_apps("tests"):
 
         class Bare(models.Model):
@@ -443,7 +444,7 @@ def test_stock_values_are_mapped_only_to_fields_that_the_model_has() -> None:
             class Meta:
                 app_label = "tests"
 
-        values = users.local_values(Bare, _Partial(), person("adalovelace"))
+        values = local_values(Bare, _Partial(), person("adalovelace"))
 
     assert values == {"username": "adalo"}
 
@@ -454,7 +455,7 @@ class _Partial(UserMapper):
 
 
 class Nosy(UserMapper):
-    """Sets what no mapper may set."""
+    """Sets a field that no mapper may set."""
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
         return {**super().fields(snapshot), "is_superuser": True}
@@ -468,13 +469,13 @@ class Confused(UserMapper):
 
 
 class FullNames(UserMapper):
-    """What a site might do."""
+    """A mapper as a site could write it."""
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
         return {**super().fields(snapshot), "last_name": snapshot.display_name.upper()}
 
 
-def test_a_site_may_map_users_as_it_likes() -> None:
+def test_site_can_use_its_own_mapper() -> None:
     with override_settings(SSO_USER_MAPPER=f"{__name__}.FullNames"):
         upsert_users([person("ada", first_name="Ada", last_name="Lovelace")])
 
@@ -483,7 +484,7 @@ def test_a_site_may_map_users_as_it_likes() -> None:
 
 
 @pytest.mark.parametrize(("mapper", "field"), [("Nosy", "is_superuser"), ("Confused", "shoe_size")])
-def test_a_mapper_may_give_nobody_privileges_and_invent_no_fields(mapper: str, field: str) -> None:
+def test_mapper_cannot_set_privileges_or_unknown_fields(mapper: str, field: str) -> None:
     with (
         override_settings(SSO_USER_MAPPER=f"{__name__}.{mapper}"),
         pytest.raises(ImproperlyConfigured, match=field),
@@ -513,12 +514,12 @@ def test_unique_fields_are_found_by_column_and_by_constraint() -> None:
                 models.UniqueConstraint(fields=["first", "last"], name="one_pair"),
             ]
 
-    assert users.unique_text_fields(Constrained) == {"name", "email", "nick", "code"}
+    assert unique_text_fields(Constrained) == {"name", "email", "nick", "code"}
 
 
 @pytest.fixture
 def unique_email(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As if the site's model said that e-mail addresses are unique."""
+    """Make email addresses unique, as a site's model can."""
     monkeypatch.setitem(vars(User._meta.get_field("email")), "unique", True)
     with connection.cursor() as cursor:
         cursor.execute("CREATE UNIQUE INDEX unique_email ON auth_user (lower(email))")
@@ -528,7 +529,7 @@ def unique_email(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unique_email")
-def test_an_address_that_a_local_user_has_is_never_taken_over() -> None:
+def test_address_of_a_local_user_is_never_taken_over() -> None:
     own = User.objects.create_user("own", "ADA@example.com")
 
     result = upsert_users([person("ada")])
@@ -540,7 +541,7 @@ def test_an_address_that_a_local_user_has_is_never_taken_over() -> None:
 
 
 @pytest.mark.usefixtures("unique_email")
-def test_two_deleted_users_fit_beside_each_other_where_addresses_are_unique() -> None:
+def test_two_deleted_users_can_coexist_with_unique_addresses() -> None:
     upsert_users([person("ada"), person("bob")])
 
     result = upsert_users([tombstone(person("ada").sub, 2), tombstone(person("bob").sub, 3)])
@@ -552,7 +553,7 @@ def test_two_deleted_users_fit_beside_each_other_where_addresses_are_unique() ->
 
 
 @pytest.mark.usefixtures("unique_email")
-def test_two_people_may_swap_addresses() -> None:
+def test_two_users_can_swap_addresses() -> None:
     upsert_users([person("ada"), person("bob")])
 
     upsert_users([person("ada", 5, email="bob@example.com"), person("bob", 6, email="ada@example.com")])
@@ -567,38 +568,32 @@ def identity(username: str = "ada", **options: Any) -> Any:
     return testing.make_identity(tokens.mint_token(), username, **options)
 
 
-@pytest.fixture(params=["sync", "async"])
-def resolve(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
-    """``resolve_user`` for both kinds of code."""
-    return resolve_user if request.param == "sync" else async_to_sync(users.aresolve_user)
-
-
-def test_a_known_user_costs_one_query(resolve: Callable[[Any], Any], django_assert_num_queries: Any) -> None:
+def test_known_user_costs_one_query(django_assert_num_queries: Any) -> None:
     upsert_users([person("ada")])
 
     with django_assert_num_queries(1):
-        user = resolve(identity())
+        user = resolve_user(identity())
         assert user.username == "ada"
         assert user.sso_account.version == 1
 
 
-def test_an_unknown_subject_is_provisioned_from_the_record(resolve: Callable[[Any], Any]) -> None:
-    user = resolve(identity(first_name="Ada", roles=["staff", "editor"]))
+def test_unknown_subject_is_provisioned_from_the_record() -> None:
+    user = resolve_user(identity(first_name="Ada", roles=["staff", "editor"]))
 
     assert (user.username, user.first_name, user.is_staff) == ("ada", "Ada", True)
     assert [group.name for group in user.groups.all()] == ["Editors"]
 
 
-def test_a_newer_record_updates_the_user_and_an_older_one_does_not(resolve: Callable[[Any], Any]) -> None:
+def test_newer_record_updates_the_user_and_an_older_one_does_not() -> None:
     upsert_users([person("ada", 5, first_name="Five")])
 
-    assert resolve(identity(version=6, first_name="Six")).first_name == "Six"
-    assert resolve(identity(version=4, first_name="Four")).first_name == "Six"
+    assert resolve_user(identity(version=6, first_name="Six")).first_name == "Six"
+    assert resolve_user(identity(version=4, first_name="Four")).first_name == "Six"
 
 
-def test_attack_a_subject_who_may_not_enter_gets_a_user_all_the_same(resolve: Callable[[Any], Any]) -> None:
+def test_attack_subject_without_access_gets_a_user() -> None:
     with pytest.raises(NotAdmitted):
-        resolve(identity(sites={"site_b": ["staff"]}))
+        resolve_user(identity(sites={"site_b": ["staff"]}))
 
     assert not User.objects.exists()
 
@@ -613,33 +608,31 @@ def test_attack_a_subject_who_may_not_enter_gets_a_user_all_the_same(resolve: Ca
     ],
     ids=["account", "local user", "feed", "tombstone"],
 )
-def test_an_inactive_user_is_not_signed_in(
-    resolve: Callable[[Any], Any], change: Callable[[], object]
-) -> None:
+def test_inactive_user_is_not_signed_in(change: Callable[[], object]) -> None:
     upsert_users([person("ada")])
     change()
 
     with pytest.raises(UserInactive):
-        resolve(identity())
+        resolve_user(identity())
 
 
-def test_attack_a_revoked_record_comes_back_with_a_failover(resolve: Callable[[Any], Any]) -> None:
+def test_attack_revoked_record_returns_after_a_failover() -> None:
     upsert_users([person("ada", 2, not_before=2_000)])
 
     with pytest.raises(SessionRevoked):
-        resolve(identity(auth_time=1_999))
+        resolve_user(identity(auth_time=1_999))
 
-    assert resolve(identity(auth_time=2_000)).username == "ada"
+    assert resolve_user(identity(auth_time=2_000)).username == "ada"
 
 
-def test_a_user_who_was_deleted_here_is_provisioned_anew(resolve: Callable[[Any], Any]) -> None:
-    first = resolve(identity())
+def test_locally_deleted_user_is_provisioned_again() -> None:
+    first = resolve_user(identity())
     first.delete()
 
-    assert resolve(identity()).username == "ada"
+    assert resolve_user(identity()).username == "ada"
 
 
-# --- two at once ---------------------------------------------------------------------------------
+# --- concurrency ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -652,7 +645,7 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield alias
 
 
-def test_feed_and_request_may_write_the_same_new_subject_at_once(real: str) -> None:
+def test_feed_and_request_can_write_a_new_subject_concurrently(real: str) -> None:
     for attempt in range(5):
         start = threading.Barrier(4)
 
@@ -667,7 +660,7 @@ def test_feed_and_request_may_write_the_same_new_subject_at_once(real: str) -> N
     assert User.objects.count() == Account.objects.count() == 10
 
 
-def test_of_two_versions_written_at_once_the_newer_one_stays(real: str) -> None:
+def test_newer_of_two_concurrent_versions_stays(real: str) -> None:
     upsert_users([person("ada")])
     for version in range(2, 12, 2):
         start = threading.Barrier(2)
@@ -683,7 +676,7 @@ def test_of_two_versions_written_at_once_the_newer_one_stays(real: str) -> None:
         assert Account.objects.get().version == version + 1
 
 
-def test_a_site_that_makes_a_user_of_the_same_name_at_the_same_moment_keeps_it(real: str) -> None:
+def test_concurrent_local_sign_up_with_the_same_name_keeps_it(real: str) -> None:
     start = threading.Barrier(2)
 
     def register() -> None:
@@ -692,7 +685,7 @@ def test_a_site_that_makes_a_user_of_the_same_name_at_the_same_moment_keeps_it(r
             try:
                 get_user_model().objects.create_user(f"u{number}", "own@example.com")
             except IntegrityError:
-                continue  # the synced user was first: this form would say that the name is taken
+                continue  # the synced user was first: the form would report that the name is taken
 
     def sync() -> None:
         start.wait(WAIT)
@@ -737,14 +730,14 @@ def test_every_kind_of_drift_is_found(
     assert (drift.sub, drift.kind, drift.fields) == (ada.sub, kind, fields)
 
 
-def test_a_suffixed_name_is_no_drift() -> None:
+def test_suffixed_name_is_not_drift() -> None:
     User.objects.create_user("ada")
     upsert_users([person("ada")])
 
     assert find_drift([person("ada")]) == []
 
 
-def test_the_position_in_the_feed_has_one_row() -> None:
+def test_feed_cursor_has_one_row() -> None:
     FeedCursor.lock()
     FeedCursor.lock()
 

@@ -188,7 +188,7 @@ def test_whoever_is_not_admitted_gets_403_at_the_hop_before_and_after_the_portal
     for address in (HOP, f"{HOP}?returned=1"):
         response = client.get(address)
         assert response.status_code == 403
-        assert "may not enter" in response.text
+        assert "You don't have access" in response.text
     assert not User.objects.exists()
 
 

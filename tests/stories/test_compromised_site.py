@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from itsdangerous import URLSafeTimedSerializer
 from itsdangerous.encoding import base64_encode
 
-from sso_common.conf import Dsn, parse_dsn
+from sso_common.dsn import Dsn, parse_dsn
 from sso_common.identity import encode_payload, verify_record
 from sso_common.keys import key_id
 from sso_common.tokens import mint_token

@@ -225,7 +225,7 @@ def test_a_port_in_use_is_reported_in_one_sentence(folder: Path, start: Start) -
 
     assert status == 1
     assert error == (
-        f"Port {taken} (for site_a) is taken by another program: "
+        f"Port {taken} (for site_a) is already in use: "
         "choose another one with SITE_A_PORT=<port> (--site-a-port).\n"
     )
 
@@ -245,8 +245,8 @@ def test_two_demos_run_side_by_side(folder: Path, start: Start) -> None:
     [
         ("--domain=example.com", "--domain must be a name under localhost"),
         ("--portal-port=99999", "A port is a number from 1 to 65535."),
-        ("--namespace=S", "--namespace may hold small letters, digits and hyphens"),
-        ("--site-a-port=8000", "Each part needs a port of its own."),
+        ("--namespace=S", "--namespace may contain only lowercase letters"),
+        ("--site-a-port=8000", "Each part needs its own port."),
         ("--redis-port=x", "Argument --redis-port: invalid int value: 'x'."),
     ],
 )
@@ -276,6 +276,4 @@ def test_an_old_python_is_reported_in_one_sentence(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 2
-    assert done.stderr.startswith(
-        f"This needs Python 3.11 or newer; '{old}' is 3.9.2: name a newer one with PYTHON="
-    )
+    assert done.stderr.startswith(f"Python 3.11 or newer is required, but '{old}' is 3.9.2: set PYTHON=")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from sso_common.conf import parse_dsn
+from sso_common.dsn import parse_dsn
 from tests.stories.people import EVERYWHERE, SITES, Person, Visitor
 from tests.stories.shell import Shell
 from tests.stories.topology import StoryTopology

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from demo.options import ROOT
-from sso_common.conf import parse_dsn
+from sso_common.dsn import parse_dsn
 from tests.stories.topology import StoryTopology
 from tests.timing import WAIT
 
@@ -43,4 +43,4 @@ def test_without_a_running_demo_one_sentence_says_so(tmp_path: Path) -> None:
     done = manage(tmp_path, [], "sso_site", "list")
 
     assert done.returncode == 1
-    assert done.stderr.strip() == f"There is no demo in {tmp_path}: start it first, with `make demo`."
+    assert done.stderr.strip() == f"There is no demo in {tmp_path}: run `make demo` first."

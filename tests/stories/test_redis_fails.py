@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sso_common.outage import Outage
+from sso_common.store.outage import Outage
 from tests.stories.people import EVERYWHERE, Person, Visitor
 from tests.stories.test_cart import cart, put_into_cart
 from tests.stories.topology import StoryTopology

@@ -13,7 +13,7 @@ import redis
 from playwright.sync_api import Browser, Page
 
 from demo.ports import free_port
-from sso_common.conf import parse_dsn
+from sso_common.dsn import parse_dsn
 from tests.conftest import need_program
 from tests.stories.nginx import tls_proxy
 from tests.stories.people import EVERYWHERE, Person, Visitor

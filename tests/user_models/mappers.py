@@ -1,4 +1,4 @@
-"""A mapper that sets the key, too."""
+"""A mapper that also sets the primary key."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sso_common.users import UserMapper
 
 
 class SubjectIsKey(UserMapper):
-    """For a model whose key is the subject."""
+    """For a model whose primary key is the subject."""
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
         return {**super().fields(snapshot), "sub": snapshot.sub}

@@ -1,4 +1,4 @@
-"""Ways in which a site's user model may differ from Django's own; the setting chooses one of them."""
+"""User models that differ from Django's. The tests choose one with ``AUTH_USER_MODEL``."""
 
 import uuid
 
@@ -9,7 +9,7 @@ from django.db.models.functions import Lower
 
 
 class Member(AbstractBaseUser):
-    """A UUID for a key, and the e-mail address for a name; nothing else."""
+    """Has a UUID as key and the email address as username, and nothing else."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     email = models.EmailField(unique=True)
@@ -20,10 +20,10 @@ class Member(AbstractBaseUser):
 
 
 class Player(AbstractBaseUser, PermissionsMixin):
-    """Short names, and an address that is unique if there is one."""
+    """Has short names, and addresses that are unique but optional."""
 
     username = models.CharField(max_length=12, unique=True)
-    email = models.EmailField(null=True)  # noqa: DJ001  that is the case to test
+    email = models.EmailField(null=True)  # noqa: DJ001  the case to test
     is_active = models.BooleanField(default=True)
     USERNAME_FIELD = "username"
 
@@ -33,20 +33,20 @@ class Player(AbstractBaseUser, PermissionsMixin):
 
 
 class Record(models.Model):
-    """Something that more than users are."""
+    """A parent model that has its own table."""
 
     note = models.CharField(max_length=20, default="made here")
 
 
 class Employee(Record, AbstractUser):
-    """A table that continues another one."""
+    """Inherits from a model with a table (multi-table inheritance)."""
 
     class Meta:
         swappable = "AUTH_USER_MODEL"
 
 
 class Author(AbstractUser):
-    """The portal's subject is the key."""
+    """Has the portal's subject as primary key."""
 
     sub = models.UUIDField(primary_key=True, default=uuid.uuid4)
 
@@ -55,7 +55,7 @@ class Author(AbstractUser):
 
 
 class Pupil(AbstractUser):
-    """Something that the portal does not know has to be known."""
+    """Requires a value that the portal does not have."""
 
     born = models.DateField()
 
@@ -64,14 +64,14 @@ class Pupil(AbstractUser):
 
 
 class NamedManager(UserManager["Guest"]):
-    """A base manager with a condition, and so with a parameter, of its own."""
+    """Has a condition, which adds a parameter to each query."""
 
     def get_queryset(self) -> models.QuerySet["Guest"]:
         return super().get_queryset().exclude(username="nobody at all")
 
 
 class Guest(AbstractUser):
-    """Read through a base manager of its own, also by foreign keys."""
+    """Has a custom base manager, which foreign keys use, too."""
 
     objects = NamedManager()
 

@@ -1,4 +1,4 @@
-"""The tests' site with another user model, named by ``TEST_USER_MODEL``."""
+"""The settings of the tests with the user model that ``TEST_USER_MODEL`` names."""
 
 import os
 

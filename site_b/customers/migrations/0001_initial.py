@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ('password', models.CharField(max_length=128, verbose_name='password')),
                 ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
                 ('username', models.CharField(max_length=150, unique=True, verbose_name='username')),
-                ('email', models.EmailField(blank=True, max_length=254, verbose_name='e-mail address')),
+                ('email', models.EmailField(blank=True, max_length=254, verbose_name='email address')),
                 ('name', models.CharField(blank=True, max_length=300, verbose_name='name')),
                 ('is_active', models.BooleanField(default=True, verbose_name='active')),
                 ('joined_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='first seen')),

@@ -1,4 +1,4 @@
-"""Puts eight things on the shelf."""
+"""Adds the eight products."""
 
 from django.db import migrations
 

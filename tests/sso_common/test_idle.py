@@ -1,13 +1,9 @@
-"""What is done once a response has been sent: extending the idle timeout, marking the first visit."""
-
-import pickle
+"""The idle timeout of a session that is used at one site and kept alive by others."""
 
 import pytest
-from django.http import HttpRequest, HttpResponse
-from django.test import Client, RequestFactory
+from django.test import Client
 
-from sso_common import conf, store, testing
-from sso_common.middleware import SessionMiddleware
+from sso_common import store, testing
 from tests.sso_common.tools import record_name, site_name, token_of
 
 pytestmark = pytest.mark.django_db
@@ -56,21 +52,3 @@ def test_a_site_may_cache_whole_pages(visitor: Client, settings) -> None:
 
     assert (first.status_code, first.content) == (second.status_code, second.content) == (200, b"anna")
     assert first["Vary"] == "Cookie"
-
-
-def test_a_copy_of_a_response_has_nothing_left_to_do(visitor: Client) -> None:
-    visitor.get("/user/")
-    token = token_of(visitor)
-    store.client().pexpire(site_name(token), 60_000)
-
-    def view(request: HttpRequest) -> HttpResponse:
-        return HttpResponse(str(request.session.identity.sub))
-
-    cookie = f"{conf.cookie_name()}={token.value}"
-    response = SessionMiddleware(view)(RequestFactory(headers={"cookie": cookie}).get("/"))
-    pickle.loads(pickle.dumps(response)).close()  # noqa: S301  our own
-    after_the_copy = store.client().pttl(site_name(token))
-    response.close()
-
-    assert after_the_copy <= 60_000
-    assert store.client().pttl(site_name(token)) > IDLE - 60_000

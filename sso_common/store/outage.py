@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from .exceptions import StoreUnavailable
+from sso_common.exceptions import StoreUnavailable
 
 
 class Outage:

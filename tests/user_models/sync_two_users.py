@@ -1,4 +1,4 @@
-"""The life of two people at a site, whatever its user model. Run as a process of its own."""
+"""Sync two users to a site and sign one in, with any user model. Runs as its own process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def main() -> None:
     own.set_password("own")
     own.save()
 
-    # Made, beside somebody who has the name already.
+    # A local user already has the name of the first one.
     page = [person(ADA, 1, "ada"), person(BOB, 2, "bob")]
     result = upsert_users(page)
     assert (result.created, result.failed) == (2, ()), result
@@ -51,7 +51,7 @@ def main() -> None:
     assert find_drift(page) == [], find_drift(page)
     assert upsert_users(page) == UpsertResult(unchanged=2)
 
-    # Swapping names, then deleted, then back.
+    # They swap names, are deleted, and come back.
     page = [person(ADA, 3, "bob"), person(BOB, 4, "carl")]
     assert upsert_users(page).conflicts == ()
     page = [person(ADA, 5, "carl"), person(BOB, 6, "bob")]
@@ -66,7 +66,7 @@ def main() -> None:
     assert find_drift(page) == [], find_drift(page)
     assert User._default_manager.count() == 3
 
-    # Signed in.
+    # A third user signs in.
     identity = testing.make_identity(tokens.mint_token(), "cleo", roles=["staff"])
     user = resolve_user(identity)
     assert user.sso_account.sub == identity.sub
@@ -81,4 +81,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    print("well")  # noqa: T201
+    print("ok")  # noqa: T201

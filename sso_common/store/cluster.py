@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from django_redis.pool import ConnectionFactory as DjangoRedisConnectionFactory
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.cluster import ClusterNode, RedisCluster
@@ -37,12 +36,12 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from . import conf
+from sso_common import conf
+from sso_common.flows import Command
+
 from .outage import Outage
 
 logger = logging.getLogger("sso_common.store")
-
-Command = tuple[Any, ...]
 
 #: Seconds that a request waits for the answer to "who holds this slot now?".
 LOOK_AROUND: Final = 0.25
@@ -244,18 +243,6 @@ class _Batch(Pipeline):
             answer if isinstance(answer, ResponseError) else self._cluster.parse(args, options, answer)
             for (args, options), answer in zip(stack, answers, strict=True)
         ]
-
-
-class ConnectionFactory(DjangoRedisConnectionFactory):  # type: ignore[misc]  # it has no types
-    """What ``CACHES["sso"]`` names for a cluster, so that it is a cache like any other."""
-
-    def connect(self, url: str) -> ClusterClient:
-        """The one client of this process."""
-        return shared_client(url)
-
-    def disconnect(self, connection: ClusterClient) -> None:
-        """Close its connections; the next command opens new ones."""
-        connection.disconnect_connection_pools()  # type: ignore[no-untyped-call]
 
 
 @functools.lru_cache(maxsize=4)

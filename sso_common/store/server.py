@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Sequence
 from typing import Any, Final
 
 from redis import ConnectionPool
@@ -15,14 +14,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from sso_common.flows import Commands
+
 try:
     import hiredis
 except ImportError:  # a platform that it has no wheel for; all of this works without it
     _pack_command: Any = None
 else:
     _pack_command = hiredis.pack_command
-
-Command = tuple[Any, ...]
 
 _ONCE_MORE: Final = Retry(NoBackoff(), 1)
 
@@ -42,7 +41,7 @@ class Server:
         # A pool with a limit needs some for its other users.
         self._kept = pool.max_connections // 2
 
-    def ask(self, commands: Sequence[Command]) -> list[Any]:
+    def ask(self, commands: Commands) -> list[Any]:
         """The answers to commands; a refusal is an answer, too.
 
         Every command must be one that may run twice: whether a connection broke before the server was

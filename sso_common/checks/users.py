@@ -1,0 +1,57 @@
+"""Checks of how a signed-in user becomes a user of this site: backend, admin, user model."""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+
+from sso_common import conf
+from sso_common.backends import SSOBackend
+from sso_common.users import UserMapper, unmapped_fields
+
+from .imports import imported_class
+from .keys import is_portal
+from .messages import Messages, check, error, warning
+
+
+@check
+def check_backends() -> Messages:
+    """Users who sign in at the portal are recognized, in the admin too."""
+    if not any(issubclass(imported_class(path), SSOBackend) for path in settings.AUTHENTICATION_BACKENDS):
+        yield error(
+            "E008",
+            "AUTHENTICATION_BACKENDS has no SSOBackend: users who are signed in are not recognized here.",
+            'Write in the settings: AUTHENTICATION_BACKENDS = ["sso_common.backends.SSOBackend", '
+            '"django.contrib.auth.backends.ModelBackend"]',
+        )
+    if apps.is_installed("django.contrib.admin") and not is_portal():
+        # Not above: a site without the admin must not import it.
+        from sso_common.admin import SSOAdminSite
+
+        site = getattr(apps.get_app_config("admin"), "default_site", "")
+        if not issubclass(imported_class(site), SSOAdminSite):
+            yield warning(
+                "W011",
+                "The Django admin shows its own sign-in form, which does not accept portal passwords.",
+                'In INSTALLED_APPS, write "sso_common.admin.SSOAdminConfig" in place of '
+                '"django.contrib.admin".',
+            )
+
+
+@check
+def check_user_model() -> Messages:
+    """Every user of the portal can be stored in this site's user model."""
+    path = getattr(settings, "SSO_USER_MAPPER", conf.SETTINGS["SSO_USER_MAPPER"][0])
+    mapper = imported_class(path)
+    if is_portal() or not issubclass(mapper, UserMapper):  # E013 reports a path that names nothing
+        return
+    model = get_user_model()
+    for name in unmapped_fields(model, mapper()):
+        yield error(
+            "E026",
+            f"{model._meta.label}.{name} must have a value, and nothing provides one: "
+            "users of the portal cannot be stored here.",
+            f"Give {name} a default or null=True, or set it in your own mapper: "
+            'SSO_USER_MAPPER = "path.to.YourUserMapper" (site_b/mapping.py is an example)',
+        )

@@ -1,0 +1,87 @@
+"""The cookies: reads the SSO cookie, which only the portal sets; sets the site's own."""
+
+from __future__ import annotations
+
+import time
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.middleware.csrf import rotate_token
+from django.utils.http import http_date
+
+from . import conf
+from .exceptions import ConflictingTokens, MalformedToken, SSOError
+from .sessions import SessionStore
+from .tokens import SessionToken, parse_token
+
+
+def take_token(request: HttpRequest) -> tuple[SessionToken | None, SSOError | None]:
+    """Take the session token out of a request's cookies, or say why there is none.
+
+    It is removed from ``request.COOKIES`` so that no view, error page or error mail shows it (Django's
+    own filter hides the raw header). Two different SSO cookies mean that a sibling host has set one of
+    its own. There is no way to tell which one is genuine, so neither is trusted.
+    """
+    name = conf.dsn().cookie_name
+    value = request.COOKIES.pop(name, None)
+    if value is None:
+        return None, None
+    values = {
+        sent.strip()
+        for key, _, sent in (part.partition("=") for part in request.META.get("HTTP_COOKIE", "").split(";"))
+        if key.strip() == name
+    }
+    if len(values) > 1:
+        return None, ConflictingTokens()
+    try:
+        return parse_token(value), None
+    except MalformedToken as refusal:
+        return None, refusal
+
+
+def read_session_key(request: HttpRequest) -> str | None:
+    """The key of the anonymous session, from the site's own cookie."""
+    return request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+
+
+def set_session_cookie(response: HttpResponseBase, session: SessionStore) -> None:
+    """Set the site's own cookie, for an anonymous session."""
+    max_age = expires = None
+    if not session.get_expire_at_browser_close():
+        max_age = session.get_expiry_age()
+        expires = http_date(time.time() + max_age)
+    response.set_cookie(
+        settings.SESSION_COOKIE_NAME,
+        session.session_key or "",
+        max_age=max_age,
+        expires=expires,
+        path="/",
+        domain=None,  # host-only, whatever SESSION_COOKIE_DOMAIN says
+        secure=is_session_cookie_secure(),
+        httponly=settings.SESSION_COOKIE_HTTPONLY,
+        samesite=settings.SESSION_COOKIE_SAMESITE,
+    )
+
+
+def delete_session_cookie(response: HttpResponseBase) -> None:
+    """Delete the site's own cookie."""
+    name = settings.SESSION_COOKIE_NAME
+    response.delete_cookie(name, samesite=settings.SESSION_COOKIE_SAMESITE)
+    # Browsers ignore even the deletion of a __Host- cookie if it is not Secure.
+    response.cookies[name]["secure"] = is_session_cookie_secure()
+
+
+def rotate_csrf_secret(request: HttpRequest) -> None:
+    """Rotate the CSRF secret after a sign-in, as Django's ``login`` does.
+
+    Not if this request has already rendered a form with it, or is a form that was not checked yet.
+    """
+    is_unchecked = request.method == "POST" and not getattr(request, "csrf_processing_done", False)
+    if "CSRF_COOKIE" in request.META and "CSRF_COOKIE_NEEDS_UPDATE" not in request.META and not is_unchecked:
+        rotate_token(request)
+
+
+def is_session_cookie_secure() -> bool:
+    """Whether the site's own cookie is Secure; browsers insist on it where the name has a prefix."""
+    return settings.SESSION_COOKIE_SECURE or settings.SESSION_COOKIE_NAME.startswith(("__Host-", "__Secure-"))

@@ -1,0 +1,86 @@
+"""Flows: decisions without I/O, shared by sync and async code.
+
+A flow is a generator. It yields a list of Redis commands, or a function that may block (a query, a
+hook of the site); it receives the answer, or the exception, and in the end returns its result. What to
+do next is decided once, in the flow. ``run`` and ``arun`` carry it out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from asgiref.sync import sync_to_async
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Command = tuple[Any, ...]
+Commands = Sequence[Command]
+Flow = Generator[Commands | Callable[[], Any], Any, T]
+#: Sends commands and returns their answers.
+Ask = Callable[[Commands], list[Any]]
+
+
+def run(flow: Flow[T], ask: Ask) -> T:
+    """Carry out a flow and return its result."""
+    proceed: Callable[[Any], Any] = flow.send
+    value: Any = None
+    try:
+        while True:
+            step = proceed(value)
+            try:
+                value = step() if callable(step) else ask(step)
+                proceed = flow.send
+            except Exception as error:  # noqa: BLE001  the flow decides what to do about it
+                proceed, value = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+async def arun(flow: Flow[T], ask: Ask) -> T:
+    """``run`` for async code. Whatever may block is done in a thread; the flow itself is not."""
+    proceed: Callable[[Any], Any] = flow.send
+    value: Any = None
+    try:
+        while True:
+            step = proceed(value)
+            try:
+                if callable(step):
+                    value = await sync_to_async(step)()
+                else:
+                    value = await sync_to_async(ask, thread_sensitive=False)(step)
+                proceed = flow.send
+            except Exception as error:  # noqa: BLE001  as above
+                proceed, value = flow.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+class Runner(Protocol):
+    """An object that carries out flows."""
+
+    def run(self, flow: Flow[T]) -> T: ...
+    async def arun(self, flow: Flow[T]) -> T: ...
+
+
+R = TypeVar("R", bound=Runner)
+
+
+def both(
+    flow: Callable[Concatenate[R, P], Flow[T]],
+) -> tuple[Callable[Concatenate[R, P], T], Callable[Concatenate[R, P], Coroutine[Any, Any, T]]]:
+    """The sync and the async method that carry out a flow: ``save, asave = both(save_flow)``."""
+
+    @functools.wraps(flow)
+    def method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.run(flow(self, *args, **kwargs))
+
+    @functools.wraps(flow)
+    async def async_method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.arun(flow(self, *args, **kwargs))
+
+    return method, async_method

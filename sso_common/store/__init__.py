@@ -1,0 +1,64 @@
+"""Redis. This package is the only one that imports redis or django-redis.
+
+``names`` has the keys, ``sessions`` and ``events`` what is read and written, ``connection`` how it is
+sent (to a single ``server`` or a ``cluster``) and when Redis counts as unavailable (``outage``).
+"""
+
+from .cache import is_django_redis_cache
+from .connection import answering, ask, checked, client, is_failure, outage, ping, run
+from .events import EVENTS_KEPT, event, wait_for_user_event
+from .names import MARKER, anonymous_key, events_key, identity_key, nonce_key, site_key, user_key
+from .scripts import Script
+from .sessions import (
+    Adoption,
+    Changes,
+    StoredSession,
+    adopt_anonymous,
+    anonymous_exists,
+    claim_anonymous,
+    delete_anonymous,
+    delete_site_session,
+    end_session,
+    extend_session,
+    read_anonymous,
+    read_session,
+    save_anonymous,
+    save_site_session,
+)
+
+__all__ = [
+    "EVENTS_KEPT",
+    "MARKER",
+    "Adoption",
+    "Changes",
+    "Script",
+    "StoredSession",
+    "adopt_anonymous",
+    "anonymous_exists",
+    "anonymous_key",
+    "answering",
+    "ask",
+    "checked",
+    "claim_anonymous",
+    "client",
+    "delete_anonymous",
+    "delete_site_session",
+    "end_session",
+    "event",
+    "events_key",
+    "extend_session",
+    "identity_key",
+    "is_django_redis_cache",
+    "is_failure",
+    "nonce_key",
+    "outage",
+    "ping",
+    "read_anonymous",
+    "read_session",
+    "run",
+    "save_anonymous",
+    "save_site_session",
+    "site_key",
+    "user_key",
+    "wait_for_user_event",
+]

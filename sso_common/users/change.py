@@ -1,0 +1,60 @@
+"""One snapshot on its way into the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from sso_common.models import Account
+from sso_common.snapshot import UserSnapshot
+
+from .mapper import UserMapper, local_values
+
+
+@dataclass(slots=True, eq=False)
+class Change:
+    """A snapshot, with the account and the user that it is going to be written to."""
+
+    snapshot: UserSnapshot
+    account: Account
+    user: Any
+    #: {field of the user: value to write}
+    values: dict[str, Any]
+    is_new: bool
+    #: The user was active before and is not after this change. Tombstones do not count.
+    deactivates: bool
+    #: Set by ``apply``.
+    changed: list[str] = field(default_factory=list)
+
+    def apply(self) -> None:
+        """Set the values on the user, and note the fields that changed."""
+        for name, value in self.values.items():
+            if self.is_new or getattr(self.user, name) != value:
+                setattr(self.user, name, value)
+                self.changed.append(name)
+
+
+def plan_change(snapshot: UserSnapshot, account: Account | None, mapper: UserMapper) -> Change:
+    """Update the account, unsaved. ``account`` is None for a new subject."""
+    model = get_user_model()
+    account = account or Account(sub=snapshot.sub, is_active=False)
+    user = account.user
+    if user is None:
+        user = model()
+        user.set_unusable_password()
+    is_active = snapshot.is_active and not snapshot.deleted
+    change = Change(
+        snapshot=snapshot,
+        account=account,
+        user=user,
+        values=local_values(model, mapper, snapshot),
+        is_new=account.user is None,
+        deactivates=account.is_active and not is_active and not snapshot.deleted,
+    )
+    account.version = snapshot.version
+    account.not_before = snapshot.not_before
+    account.is_active = is_active
+    account.is_deleted = snapshot.deleted
+    return change

@@ -1,0 +1,152 @@
+"""Gives synced users values that no other user of this site has."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from .change import Change
+from .mapper import UserMapper
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another user of this site has the value of a unique field; the synced user got a different one."""
+
+    sub: uuid.UUID
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A user outside the page who has a value that a user of the page wants."""
+
+    pk: Any
+    sub: Any
+    #: None, like ``sub``, for a user who is not synced.
+    version: int | None
+
+    def must_yield(self, change: Change, value: str) -> bool:
+        """Whether the owner has lost ``value`` at the portal.
+
+        Usernames and addresses are unique at the portal. If two synced users claim one, the older
+        snapshot is out of date, and the snapshot that says so follows. A local user never yields.
+        """
+        snapshot = change.snapshot
+        return (
+            self.version is not None
+            and self.version < snapshot.version
+            and fold(value) in {fold(snapshot.username), fold(snapshot.email)}
+        )
+
+
+class UniqueField:
+    """A text field in which no two users may have the same value, in any letter case."""
+
+    def __init__(self, model: Any, name: str, mapper: UserMapper, using: str) -> None:
+        self.model = model
+        self.name = name
+        self.field: Any = model._meta.get_field(name)
+        self.mapper = mapper
+        self.users = model._base_manager.using(using)
+
+    def make_unique(self, changes: list[Change]) -> list[Conflict]:
+        """Replace values that are taken in ``changes``, and save the users who have to yield one."""
+        allowed = {
+            change: allowed_values(self.mapper, self.field, change.values[self.name], change.snapshot.sub)
+            for change in changes
+        }
+        owners = self.find_owners(changes, allowed.values())
+        taken: set[str] = set()
+        yielding, conflicts = [], []
+        # Users keep the value that they have. Among the others, the oldest version chooses first.
+        for change in sorted(changes, key=lambda change: (not self.keeps(change), change.snapshot.version)):
+            value, owner = pick(change, allowed[change], taken, owners)
+            if owner is not None:
+                yielding.append(self.replace_value(self.model(pk=owner.pk), owner.sub, value))
+            if change.values[self.name] and value != change.values[self.name]:
+                conflicts.append(Conflict(change.snapshot.sub, self.name))
+            change.values[self.name] = value
+            taken |= {fold(value)} if value else set()
+        # Two users of the page may swap values: an UPDATE of one of them must not hit the other.
+        for change in changes:
+            value = None if change.is_new else getattr(change.user, self.name)
+            if value and fold(value) in taken and not self.keeps(change):
+                yielding.append(self.replace_value(change.user, change.snapshot.sub, value))
+        if yielding:
+            self.users.bulk_update(yielding, [self.name])
+        return conflicts
+
+    def keeps(self, change: Change) -> bool:
+        """Whether the user already has the value."""
+        value = change.values[self.name]
+        return bool(value) and not change.is_new and fold(getattr(change.user, self.name)) == fold(value)
+
+    def replace_value(self, user: Any, sub: uuid.UUID, value: str) -> Any:
+        setattr(user, self.name, self.mapper.alternatives(self.field, value, sub)[-1])
+        return user
+
+    def find_owners(self, changes: list[Change], allowed: Iterable[Sequence[Any]]) -> dict[str, Owner]:
+        """Return {folded value: user outside the page who has it}."""
+        values = {value for each in allowed for value in each if value}
+        # LOWER in SQLite knows ASCII only.
+        not_ascii = {value for value in values if not value.isascii()}
+        rows = (
+            self.users.alias(_folded=Lower(self.name))
+            .filter(Q(_folded__in={fold(value) for value in values}) | Q(**{f"{self.name}__in": not_ascii}))
+            .exclude(pk__in=[change.user.pk for change in changes if not change.is_new])
+            .values_list("pk", self.name, "sso_account__sub", "sso_account__version")
+        )
+        return {fold(value): Owner(pk, sub, version) for pk, value, sub, version in rows}
+
+
+def pick(
+    change: Change, allowed: Sequence[Any], taken: set[str], owners: dict[str, Owner]
+) -> tuple[Any, Owner | None]:
+    """Return the first allowed value that is free, and the owner who has to yield it, if any."""
+    for value in allowed[:-1]:
+        if not value:
+            return value, None
+        if fold(value) in taken:
+            continue
+        owner = owners.get(fold(value))
+        if owner is None:
+            return value, None
+        if value is allowed[0] and owner.must_yield(change, value):
+            return value, owner
+    return allowed[-1], None
+
+
+def allowed_values(mapper: UserMapper, field: Any, value: Any, sub: uuid.UUID) -> list[Any]:
+    """Return the values that a user may have in a unique field, best first."""
+    alternatives = mapper.alternatives(field, value or "user", sub)
+    # Two users cannot both have an empty value.
+    return [value, *alternatives] if value else alternatives
+
+
+def unique_text_fields(model: Any) -> frozenset[str]:
+    """Return the text fields that are unique by column or by constraint, and the username."""
+    options = model._meta
+    names = {model.USERNAME_FIELD}
+    names |= {field.name for field in options.concrete_fields if field.unique and not field.primary_key}
+    names |= {each.fields[0] for each in options.total_unique_constraints if len(each.fields) == 1}
+    for constraint in options.constraints:
+        if isinstance(constraint, models.UniqueConstraint) and len(constraint.expressions) == 1:
+            # UniqueConstraint(Lower("email"), …)
+            expression: Any = constraint.expressions[0]
+            names |= {each.name for each in expression.flatten() if hasattr(each, "name")}
+    text = (models.CharField, models.TextField)
+    return frozenset(
+        field.name for field in options.concrete_fields if field.name in names and isinstance(field, text)
+    )
+
+
+def fold(value: str) -> str:
+    """Return a value without its letter case."""
+    return str(value).lower()

@@ -1,4 +1,4 @@
-"""Under ``/account/``: what allauth has no page for."""
+"""Pages under ``/account/`` that allauth does not have."""
 
 from django.urls import path
 

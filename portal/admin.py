@@ -1,4 +1,4 @@
-"""The portal's admin site: its sign-in is the portal's own page, and a 403 says who may not enter."""
+"""The portal's admin site. Its sign-in, sign-out and password pages are the portal's own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
+
+from portal.registry.destinations import safe_next
 
 
 class PortalAdminSite(AdminSite):
@@ -23,10 +24,8 @@ class PortalAdminSite(AdminSite):
     index_title = _("People, sites and roles")
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Never a second sign-in form: rate limits and second factors are those of allauth's."""
-        wanted = request.GET.get(REDIRECT_FIELD_NAME, "")
-        is_safe = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
-        target = wanted if is_safe else reverse("admin:index")
+        """Redirect to the portal's sign-in, with its rate limits, or refuse users who are not staff."""
+        target = safe_next(request.GET.get(REDIRECT_FIELD_NAME, "")) or reverse("admin:index")
         if self.has_permission(request):
             return HttpResponseRedirect(target)
         if request.user.is_authenticated:
@@ -34,12 +33,12 @@ class PortalAdminSite(AdminSite):
         return redirect_to_login(target)
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Out of everything, to the page that says so."""
+        """Sign out everywhere."""
         logout(request)
         return redirect("signed_out")
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The account page's own, which ends the other sessions."""
+        """Redirect to the account page's form, which ends the other sessions."""
         return redirect("account_change_password")

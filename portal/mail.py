@@ -1,17 +1,13 @@
-"""How the portal sends mail, in the words of the Django that runs.
-
-In: the environment. Out: settings: ``MAILERS`` from Django 6.1 on, where the older names are refused;
-``EMAIL_...`` before. Called by ``settings.py`` alone.
-"""
+"""The settings for sending mail: ``MAILERS`` since Django 6.1, and ``EMAIL_...`` before."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import django
 
-_OLDER_NAMES = {
+OLDER_NAMES: Final = {
     "file_path": "EMAIL_FILE_PATH",
     "username": "EMAIL_HOST_USER",
     "password": "EMAIL_HOST_PASSWORD",
@@ -19,16 +15,17 @@ _OLDER_NAMES = {
 
 
 def mail_settings(environment: Mapping[str, str]) -> dict[str, Any]:
-    """By SMTP where EMAIL_HOST is set, into files where EMAIL_FOLDER is, else to standard output."""
-    backend, options = _mailer(environment)
+    """Return the settings for SMTP (``EMAIL_HOST``), files (``EMAIL_FOLDER``) or standard output."""
+    backend, options = mailer(environment)
     path = f"django.core.mail.backends.{backend}.EmailBackend"
     if django.VERSION >= (6, 1):
         return {"MAILERS": {"default": {"BACKEND": path, "OPTIONS": options}}}
-    older = {_OLDER_NAMES.get(name, f"EMAIL_{name.upper()}"): value for name, value in options.items()}
+    older = {OLDER_NAMES.get(name, f"EMAIL_{name.upper()}"): value for name, value in options.items()}
     return {"EMAIL_BACKEND": path, **older}
 
 
-def _mailer(environment: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+def mailer(environment: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the module of Django's mail backend, and its options."""
     if host := environment.get("EMAIL_HOST"):
         return "smtp", {
             "host": host,

@@ -1,7 +1,7 @@
 """The portal's Content-Security-Policy.
 
-Where passwords are typed, nothing runs that is not a file of the portal's own. Django has a setting for
-this from 6.0 on; the portal supports 5.2, too.
+On pages where users type passwords, browsers run only the portal's own files. Django has a setting for
+this since 6.0, but the portal supports 5.2 too.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-# form-action is left open on purpose: the sign-in form's answer redirects to the site one came from, and
-# browsers apply the directive to redirects, too. Where that leads is checked by registry.origins.
+# Without form-action: browsers also apply it to redirects, and the sign-in form redirects to the site that
+# the user came from. ``registry.destinations`` checks these redirects.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -19,7 +19,7 @@ POLICY = (
 
 
 class ContentSecurityPolicyMiddleware:
-    """Adds the header to every response that has none."""
+    """Adds the header to responses that do not have it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

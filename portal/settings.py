@@ -1,14 +1,17 @@
 """Settings of the portal.
 
-Environment, the first four required: ``SSO_ROOT_SECRET`` (base64url of at least 32 random bytes),
-``SSO_PORTAL_URL``, ``SSO_DOMAIN``, ``SSO_REDIS_URL`` (with the portal's own Redis user and password);
-then ``SSO_SITE_REDIS_URL`` (how sites reach Redis, where that differs), ``SSO_NAMESPACE``,
+Required environment variables: ``SSO_ROOT_SECRET`` (base64url of at least 32 random bytes),
+``SSO_PORTAL_URL``, ``SSO_DOMAIN`` and ``SSO_REDIS_URL`` (with the portal's own Redis user and password).
+
+Optional: ``SSO_SITE_REDIS_URL`` (the address of Redis for the sites, if it differs), ``SSO_NAMESPACE``,
 ``DATABASE_URL``, ``SSO_SIGNING_KEYS``, ``SSO_SIGNING_KEY``, ``SSO_PORTAL_KEYS`` (see ``portal/keys.py``),
-``SSO_OPEN_SIGNUP``, ``SSO_CLIENT_IP_HEADER``, ``SSO_AUDIT_DAYS``, ``EMAIL_HOST`` and its relatives,
-``EMAIL_FOLDER``, ``DEFAULT_FROM_EMAIL``, ``DJANGO_DEBUG``.
+``SSO_OPEN_SIGNUP``, ``SSO_CLIENT_IP_HEADER``, ``SSO_AUDIT_DAYS``, ``EMAIL_HOST`` (and ``EMAIL_PORT``,
+``EMAIL_USE_TLS``, ``EMAIL_HOST_USER``, ``EMAIL_HOST_PASSWORD``), ``EMAIL_FOLDER``, ``DEFAULT_FROM_EMAIL``,
+``DJANGO_DEBUG``.
 """
 
 import os
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,27 +28,31 @@ DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 # --- single sign-on ------------------------------------------------------------------------------
 
 SSO_KEYRING = keyring_from(os.environ)
-SSO_DSN = str(portal_dsn_from(os.environ, SSO_KEYRING))  # the portal is a site, too
+SSO_DSN = str(portal_dsn_from(os.environ, SSO_KEYRING))  # the portal is a site too
 SSO_SITE_REDIS_URL = os.environ.get("SSO_SITE_REDIS_URL") or without_user(parse_dsn(SSO_DSN).redis_url)
 
-# Seconds. A session ends when nobody has used it for the idle time, and at the latest at the absolute one.
+# In seconds. A session ends when it was not used for the idle timeout, and at the latest at the absolute one.
 SSO_IDLE, SSO_ABSOLUTE = 12 * 3600, 7 * 86400
 SSO_IDLE_REMEMBERED, SSO_ABSOLUTE_REMEMBERED = 14 * 86400, 90 * 86400
 
-SSO_AUDIT_DAYS = int(os.environ.get("SSO_AUDIT_DAYS") or 400)  # how long the audit log is kept; 0: for ever
+SSO_AUDIT_DAYS = int(os.environ.get("SSO_AUDIT_DAYS") or 400)  # older events are deleted; 0: never
 
 SECRET_KEY, *SECRET_KEY_FALLBACKS = sso.secret_keys(SSO_DSN)
 
 PORTAL_URL = urlsplit(parse_dsn(SSO_DSN).portal_url)
 HTTPS = PORTAL_URL.scheme == "https"
-ALLOWED_HOSTS = [PORTAL_URL.hostname or "", "127.0.0.1", "localhost"]  # the latter two: sites on this machine
+ALLOWED_HOSTS = [
+    PORTAL_URL.hostname or "",
+    "127.0.0.1",
+    "localhost",
+]  # the last two: for sites on this machine
 
 # --- parts ---------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "portal.accounts",
     "portal.registry",
-    "portal.sessions",  # before sso_common: its receiver of user_logged_out looks at who was signed in
+    "portal.sessions",
     "portal.feed",
     "portal.audit",
     "portal.apps.PortalAdminConfig",
@@ -62,7 +69,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "portal.sessions.middleware.PortalSessionMiddleware",  # sso_common's, and it alone issues the SSO cookie
+    "portal.sessions.middleware.PortalSessionMiddleware",  # the only one that sets the SSO cookie
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "sso_common.middleware.AuthenticationMiddleware",
@@ -95,13 +102,13 @@ DATABASES = {
     "default": dj_database_url.config(default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}", conn_max_age=600)
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Readers must not wait, and writers must queue.
+    # Readers do not wait, and writers queue.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 
-# Rate limits must count for all worker processes together, so they are in Redis, under a prefix of their own.
+# The default cache holds rate limits. It is in Redis, so that they apply to all worker processes together.
 CACHES = {"sso": sso.cache(SSO_DSN)}
 CACHES["default"] = CACHES["sso"] | {"KEY_PREFIX": f"{parse_dsn(SSO_DSN).namespace}:portal-cache"}
 
@@ -112,7 +119,7 @@ SESSION_COOKIE_NAME, SESSION_COOKIE_SECURE = "__Host-session", True
 CSRF_COOKIE_NAME, CSRF_COOKIE_SECURE = "__Host-csrf", True
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_FAILURE_VIEW = "portal.views.csrf_failure"
+CSRF_FAILURE_VIEW = "portal.problems.csrf_failure"
 
 # --- accounts ------------------------------------------------------------------------------------
 
@@ -138,34 +145,37 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 
 ACCOUNT_ADAPTER = "portal.sessions.adapter.PortalAccountAdapter"
-ACCOUNT_FORMS = {"login": "portal.sessions.forms.PortalLoginForm"}
+ACCOUNT_FORMS = {
+    "login": "portal.sessions.forms.PortalLoginForm",
+    "change_password": "portal.sessions.forms.PortalChangePasswordForm",
+    "set_password": "portal.sessions.forms.PortalSetPasswordForm",
+    "reset_password_from_key": "portal.sessions.forms.PortalResetPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_UNIQUE_EMAIL = True
-ACCOUNT_REAUTHENTICATION_REQUIRED = (
-    True  # an unlocked screen is not enough to move an account to another address
-)
-ACCOUNT_CHANGE_EMAIL = True  # one address a person; the old one stays until the new one is confirmed
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # an unlocked screen must not be enough to take over an account
+ACCOUNT_CHANGE_EMAIL = True  # one address; the old one stays until the new one is confirmed
 ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = False
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_LOGOUT_REDIRECT_URL = "signed_out"
-ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # all *other* sessions end; see portal/sessions/signals.py
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # the other sessions end; see portal/sessions/receivers.py
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = PORTAL_URL.scheme
-ACCOUNT_USER_DISPLAY = "portal.views.display_name"
+ACCOUNT_USER_DISPLAY = attrgetter("display_name")
 ACCOUNT_USERNAME_MIN_LENGTH = 2
 SSO_OPEN_SIGNUP = os.environ.get("SSO_OPEN_SIGNUP") == "1"
-# A stranger proves the address first; people whom an administrator has entered may sign in before that.
+# Users who sign up must confirm their address first. For users added by an administrator, this is optional.
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SSO_OPEN_SIGNUP else "optional"
 
-# Behind how many or which proxies the portal is, only its operator knows: name the header that the outermost
-# one sets and clients cannot forge (for example X-Real-IP). Without it, the connection's own address counts.
+# The header in which the outermost proxy passes the client's IP address, and which clients cannot forge (for
+# example X-Real-IP). Without it, the address of the connection is used.
 ALLAUTH_TRUSTED_CLIENT_IP_HEADER = os.environ.get("SSO_CLIENT_IP_HEADER") or None
 
 DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", f"no-reply@{PORTAL_URL.hostname}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-globals().update(mail_settings(os.environ))  # the names of the settings depend on Django's version
+globals().update(mail_settings(os.environ))  # their names depend on the version of Django
 
 # --- the rest ------------------------------------------------------------------------------------
 
@@ -176,12 +186,15 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # the few files are served from where they are: no collectstatic
+WHITENOISE_USE_FINDERS = True  # serves the files without collectstatic
 
-# TLS ends at a proxy; plain http is for *.localhost, where browsers accept Secure cookies, too.
+# TLS ends at a proxy. Plain http is for *.localhost, where browsers accept Secure cookies too.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^sso/health/$", r"^sso/v1/(users|status)$"]  # asked by machines inside, signed
+SECURE_REDIRECT_EXEMPT = [
+    r"^sso/health/$",
+    r"^sso/v1/(users|status)$",
+]  # requested by machines over internal http
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"

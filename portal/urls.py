@@ -1,4 +1,4 @@
-"""Addresses of the portal."""
+"""The portal's URLs."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -15,7 +15,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "portal.views.bad_request"
-handler403 = "portal.views.forbidden"
-handler404 = "portal.views.not_found"
-handler500 = "portal.views.server_error"
+handler400 = "portal.problems.bad_request"
+handler403 = "portal.problems.forbidden"
+handler404 = "portal.problems.not_found"
+handler500 = "portal.problems.server_error"

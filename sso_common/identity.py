@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hmac
 import json
 import uuid
@@ -29,6 +28,7 @@ from .exceptions import (
     WrongSecret,
     WrongSession,
 )
+from .record_cache import RecordCache
 from .snapshot import UserSnapshot, parse_roles, parse_snapshot
 from .tokens import SessionToken
 
@@ -126,7 +126,9 @@ def record_signer(key: bytes, algorithm: SigningAlgorithm) -> Signer:
     return Signer(key, salt=b"", sep=b".", key_derivation="none", algorithm=algorithm)
 
 
-@functools.lru_cache(maxsize=8192)
+verified: Final = RecordCache()
+
+
 def verify_record(record: bytes, public_keys: PublicKeys) -> Identity:
     """Verify a record's signature and return its claims.
 
@@ -134,6 +136,15 @@ def verify_record(record: bytes, public_keys: PublicKeys) -> Identity:
     every request. Expiry and binding are not checked here: see ``verify_identity``. Raises
     ``MalformedRecord``, ``UnknownKey`` or ``BadSignature``.
     """
+    identity = verified.get(record, public_keys)
+    if identity is None:
+        identity = check_record(record, public_keys)
+        verified.put(record, public_keys, identity)
+    return identity
+
+
+def check_record(record: bytes, public_keys: PublicKeys) -> Identity:
+    """``verify_record`` without the cache."""
     if len(record) > MAX_RECORD_BYTES:
         raise MalformedRecord("too long")
     parts = record.split(b".")

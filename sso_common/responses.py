@@ -5,9 +5,13 @@ None of them reads the session, because the session may be what failed.
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import Context, Engine, TemplateDoesNotExist
 from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
@@ -66,6 +70,21 @@ def service_unavailable(request: HttpRequest) -> HttpResponse:
 
 
 def page(template: str, status: int, **context: Any) -> HttpResponse:
-    """A page that is rendered without the request: context processors may read the session."""
+    """A page that is rendered without the request: context processors may read the session.
+
+    A site can override the template. Its settings need not find those of this package (``APP_DIRS``).
+    """
     context.setdefault("portal_url", conf.dsn().portal_url)
-    return HttpResponse(render_to_string(template, context), status=status)
+    try:
+        text = render_to_string(template, context)
+    except (TemplateDoesNotExist, ImproperlyConfigured):
+        text = own_engine().get_template(template).render(Context(context))
+    return HttpResponse(text, status=status)
+
+
+@functools.cache
+def own_engine() -> Engine:
+    """Finds the templates of this package."""
+    return Engine(
+        dirs=[str(Path(__file__).with_name("templates"))], libraries={"i18n": "django.templatetags.i18n"}
+    )

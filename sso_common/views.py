@@ -8,6 +8,7 @@ from typing import Final
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -37,7 +38,6 @@ EXPLANATIONS: Final = {
     "expired": _("Your session has expired. If you just signed in, a server's clock is wrong."),
     "revoked": _("Your session was ended. If you just signed in, a server's clock is wrong."),
     "inactive": _("Your account has been deactivated."),
-    "local-login": _("You logged in with a password of this site. Sign in at the portal instead."),
     "unknown-key": _("This site doesn't recognize the portal's signing key."),
     "bad-signature": _("This site couldn't verify the portal's signature."),
 }
@@ -98,18 +98,24 @@ class HealthView(View):
 
 def health_report() -> tuple[dict[str, object], bool]:
     """What ``/sso/health/`` shows, and whether the site is healthy."""
+    redis = database = "ok"
+    feed = None
     try:
         store.ping()
-        redis = "ok"
     except (StoreUnavailable, ImproperlyConfigured) as error:
         redis = getattr(error, "detail", "") or "unavailable"
-    healthy = redis == "ok"
+    try:
+        feed = feed_report()
+    except DatabaseError as error:
+        database = type(error).__name__
+    healthy = redis == database == "ok"
     report: dict[str, object] = {
         "status": "ok" if healthy else "unavailable",
         "site": conf.dsn().site,
         "redis": redis,
+        "database": database,
         "keys": [kid for kid, _key in conf.dsn().public_keys],
-        "feed": feed_report(),
+        "feed": feed,
     }
     return report, healthy
 

@@ -1,4 +1,4 @@
-"""People in the portal's administration."""
+"""People in the portal's admin."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from portal import audit
-from portal.registry.models import Grant
+from portal.audit import services as audit
+from portal.registry.admin import RolesOfPersonInline
 
 from . import services
 from .models import User
 
 
 class PersonCreationForm(AdminUserCreationForm):
-    """Asks for an e-mail address, too: nobody could reset a password without one."""
+    """Also asks for an email address, which is needed to reset a password."""
 
     class Meta:
         model = User
@@ -30,27 +30,20 @@ class PersonCreationForm(AdminUserCreationForm):
 
 
 class PersonChangeForm(UserChangeForm):
-    """Django's, for our model."""
+    """Django's form, for our model."""
 
     class Meta:
         model = User
         fields = "__all__"
 
 
-class GrantInline(admin.TabularInline):
-    """The roles of a person, at all sites."""
-
-    model = Grant
-    extra = 0
-
-
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin):
-    """Every change here reaches every site, as any other does."""
+    """People. Changes reach the sites, like all other changes of users."""
 
     form = PersonChangeForm
     add_form = PersonCreationForm
-    inlines = [GrantInline]
+    inlines = [RolesOfPersonInline]
     list_display = ("username", "email", "email_verified", "first_name", "last_name", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff", "email_verified")
     search_fields = ("username", "email", "first_name", "last_name", "sub")
@@ -73,16 +66,15 @@ class UserAdmin(DjangoUserAdmin):
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Staff who may edit people must not be able to make themselves superusers."""
+        """Staff who may edit people must not make themselves superusers."""
         fields = tuple(super().get_readonly_fields(request, obj))
         return fields if request.user.is_superuser else (*fields, "is_staff", "is_superuser", "groups")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nor take over other staff, who may hold more rights, by their e-mail address or password."""
+        """Nor take over other staff, who may have more rights, by changing their email or password."""
         return self._may_touch(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Likewise."""
         return self._may_touch(request, obj) and super().has_delete_permission(request, obj)
 
     def _may_touch(self, request: HttpRequest, obj: Any) -> bool:
@@ -91,7 +83,7 @@ class UserAdmin(DjangoUserAdmin):
         return not (obj.is_staff or obj.is_superuser)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Save, and give allauth the address: it signs people in and resets passwords by it."""
+        """Save, and give the address to allauth, which signs people in and resets passwords by it."""
         super().save_model(request, obj, form, change)
         if change and "email" not in form.changed_data:
             return
@@ -103,19 +95,19 @@ class UserAdmin(DjangoUserAdmin):
         address.primary = True
         address.save()
 
-    @admin.action(description=_("Deactivate: end all sessions, allow no sign-in"), permissions=["change"])
+    @admin.action(description=_("Deactivate: end all sessions and block sign-in"), permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """For every site at once, from its next request on."""
+        """Takes effect at every site with the next request."""
         self._report(request, self._mine(request, queryset).update(is_active=False))
 
     @admin.action(description=_("Activate"), permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Sessions that ended stay ended."""
+        """Sessions that have ended stay ended."""
         self._report(request, self._mine(request, queryset).update(is_active=True))
 
     @admin.action(description=_("Sign out everywhere"), permissions=["change"])
     def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """End all sessions; the people may sign in again."""
+        """End all sessions. The people can sign in again."""
         users = list(self._mine(request, queryset))
         for user in users:
             services.sign_out_everywhere(user)
@@ -133,13 +125,18 @@ class UserAdmin(DjangoUserAdmin):
         return queryset.filter(Q(is_staff=False, is_superuser=False) | Q(pk=request.user.pk))
 
     def _report(self, request: HttpRequest, count: int) -> None:
-        text = ngettext("Done for %(count)s person.", "Done for %(count)s people.", count)
+        text = ngettext("%(count)s person changed.", "%(count)s people changed.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS)
 
 
+# Importing allauth's admin has registered it. It would let staff give a superuser an address of theirs.
+admin.site.unregister(EmailAddress)
+
+
+@admin.register(EmailAddress)
 class AddressAdmin(EmailAddressAdmin):
-    """allauth's addresses, by which passwords are reset: for superusers. Other staff change a person's
-    address on the person's page."""
+    """allauth's addresses, for superusers only, because passwords are reset by them. Other staff change
+    the address on the person's page."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
@@ -153,6 +150,6 @@ class AddressAdmin(EmailAddressAdmin):
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
         if not request.user.is_superuser:
             return {}
-        # Django 6.1 says where the actions are shown; earlier ones do not ask.
+        # An argument since Django 6.1.
         where = {} if action_location is None else {"action_location": action_location}
         return super().get_actions(request, **where)

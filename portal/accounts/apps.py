@@ -1,4 +1,4 @@
-"""Registers what keeps users, their e-mail addresses and their versions in step."""
+"""The accounts app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +13,4 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import signals
-
-        signals.connect()
+        from . import receivers  # noqa: F401  it needs models, which are loaded now

@@ -1,7 +1,4 @@
-"""What may be done to a person's account, beyond changing fields.
-
-Called by the account pages, the admin and commands.
-"""
+"""What can be done to an account, beyond changing its fields."""
 
 from __future__ import annotations
 
@@ -9,10 +6,11 @@ import time
 
 from django.db.models import F
 
-from .models import User, later_than
+from .models import User
+from .querysets import later_than
 
 
 def sign_out_everywhere(user: User) -> None:
-    """End every session of a user, this one included, and those that a failover might bring back."""
+    """End all sessions of a user, including any that a failover of Redis might bring back."""
     User.objects.filter(pk=user.pk).update(not_before=later_than(F("not_before"), time.time()))
     user.refresh_from_db(fields=["not_before", "version"])

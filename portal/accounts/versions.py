@@ -1,18 +1,18 @@
-"""Versions: the order in which changes of users become visible.
+"""Versions: the order in which changes to users become visible to sites.
 
-In: a transaction that is about to change what sites can see. Out: numbers that grow in the order of
-commits. Called by the user model and its queryset for their own writes, and by the registry through
-``bump``, where something else than the user row changed (roles, who may enter a site).
+The user model and its queryset allocate versions for their own writes. The registry calls
+``assign_new_versions`` for changes outside of the user row (roles, access to a site).
 
-A number drawn from a sequence becomes visible when its transaction commits, and that may be after a
-later number; whoever reads "everything after 17" then skips 16 for ever. So the counter is a row, and
-drawing locks it until the transaction ends. Draw before locking users, so that all wait in one order.
+A number from a database sequence would become visible when its transaction commits, which may be after
+a higher number. A reader of "everything after 17" would then miss 16 forever. So the counter is a row,
+and allocating from it locks the row until the transaction ends. Allocate before you lock users, so that
+all transactions take their locks in the same order.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -20,14 +20,13 @@ from django.db import connections, models, router, transaction
 from django.db.models import Case, F, Max, Value, When
 from django.utils.translation import gettext_lazy as _
 
-from .signals import announce
+from portal.batches import batches
 
-#: Users written by one statement.
-BATCH = 500
+from .announcements import notify_after_commit
 
 
 class VersionCounter(models.Model):
-    """The last version that was drawn: the table's only row."""
+    """The last version that was allocated. The table has one row."""
 
     ROW = 1
 
@@ -39,7 +38,7 @@ class VersionCounter(models.Model):
 
 
 class Tombstone(models.Model):
-    """A user who was deleted, and the version at which."""
+    """A user who was deleted, and the version of the deletion."""
 
     sub = models.UUIDField(_("subject"), primary_key=True)
     version = models.BigIntegerField(_("version"), unique=True)
@@ -52,28 +51,35 @@ class Tombstone(models.Model):
         return str(self.sub)
 
 
-def lock(using: str | None = None) -> None:
-    """Wait until no other transaction is about to change what sites see, and keep others waiting."""
-    draw(0, using=using)
+def allocate(count: int, using: str | None = None) -> range:
+    """Allocate consecutive versions, and lock the counter until the transaction ends.
 
-
-def draw(count: int = 1, *, using: str | None = None) -> int:
-    """Take ``count`` versions and return the last one; they are ``draw(n) - n + 1`` and up.
-
-    Holds the counter until the surrounding transaction ends; raises ``TransactionManagementError``
-    where there is none, because the number would be visible before the change.
+    Raises ``TransactionManagementError`` outside of a transaction: the versions would be visible before
+    the change.
     """
     using = using or router.db_for_write(VersionCounter)
     if not connections[using].in_atomic_block:
-        raise transaction.TransactionManagementError("A version can only be drawn in a transaction.")
+        raise transaction.TransactionManagementError("A version can only be allocated in a transaction.")
     rows = VersionCounter.objects.using(using).filter(pk=VersionCounter.ROW)
     if not rows.update(value=F("value") + count):
-        _create_counter(using)
+        create_counter(using)
         rows.update(value=F("value") + count)
-    return rows.values_list("value", flat=True).get()
+    last = rows.values_list("value", flat=True).get()
+    return range(last - count + 1, last + 1)
 
 
-def _create_counter(using: str) -> None:
+def next_version(using: str | None = None) -> int:
+    """Allocate one version."""
+    return allocate(1, using)[0]
+
+
+def lock(using: str) -> None:
+    """Lock the counter: wait for all transactions that change what sites see, and block new ones."""
+    allocate(0, using)
+
+
+def create_counter(using: str) -> None:
+    """Create the counter's row, with the newest version in the database."""
     newest = [
         model._base_manager.using(using).aggregate(newest=Max("version"))["newest"] or 0
         for model in (get_user_model(), Tombstone)
@@ -82,45 +88,44 @@ def _create_counter(using: str) -> None:
 
 
 def head() -> int:
-    """The newest version that is visible."""
+    """Return the newest version that is visible."""
     row = VersionCounter.objects.filter(pk=VersionCounter.ROW).values_list("value", flat=True)
     return row.first() or 0
 
 
-def bump(subs: Iterable[uuid.UUID]) -> int:
-    """Give users a new version each, because a site sees something else of them now.
+def assign_new_versions(subs: Iterable[uuid.UUID]) -> int:
+    """Give users new versions, because what a site sees of them changed outside of their rows.
 
-    Returns how many exist. Sends ``users_changed`` on commit.
+    Returns how many of them exist. Sends ``users_changed`` after the commit.
     """
     model: Any = get_user_model()
     using = router.db_for_write(model)
-    wanted = list(set(subs))
+    wanted = set(subs)
     if not wanted:
         return 0
     with transaction.atomic(using=using):
         lock(using)
         rows = model._base_manager.using(using)
         found: list[uuid.UUID] = []
-        for start in range(0, len(wanted), BATCH):
-            found += rows.filter(pk__in=wanted[start : start + BATCH]).values_list("pk", flat=True)
-        for batch, version in numbered(found, using):
+        for batch in batches(wanted):
+            found += rows.filter(pk__in=batch).values_list("pk", flat=True)
+        for batch, version in version_batches(found, using):
             rows.filter(pk__in=batch).update(version=version)
-        announce(using, changed=found)
+        notify_after_commit(using, changed=found)
     return len(found)
 
 
-def numbered(subs: Sequence[uuid.UUID], using: str) -> Iterable[tuple[Sequence[uuid.UUID], Case]]:
-    """Draw a version for each user; batches of them, each with the expression that hands them out."""
+def version_batches(subs: list[uuid.UUID], using: str) -> Iterator[tuple[list[uuid.UUID], Case]]:
+    """Allocate a version for each user. Yields batches, each with the expression for its versions."""
     if not subs:
         return
-    first = draw(len(subs), using=using) - len(subs) + 1
-    for start in range(0, len(subs), BATCH):
-        batch = subs[start : start + BATCH]
-        whens = [When(pk=sub, then=Value(first + start + offset)) for offset, sub in enumerate(batch)]
+    allocated = iter(allocate(len(subs), using))
+    for batch in batches(subs):
+        whens = [When(pk=sub, then=Value(next(allocated))) for sub in batch]
         yield batch, Case(*whens, output_field=models.BigIntegerField())
 
 
-def bury(sub: uuid.UUID, using: str) -> None:
-    """Leave a tombstone for a user who is being deleted."""
-    version = draw(using=using)
+def add_tombstone(sub: uuid.UUID, using: str) -> None:
+    """Record that a user is being deleted."""
+    version = next_version(using)
     Tombstone.objects.using(using).update_or_create(sub=sub, defaults={"version": version})

@@ -1,5 +1,4 @@
-"""Who did what, when: sign-ins, sign-outs, revocations, roles, sites. Never tokens or secrets."""
+"""The audit log: sign-ins, sign-outs, revocations, roles, sites. Never tokens or secrets.
 
-from .services import prune, record
-
-__all__ = ["prune", "record"]
+It imports none of the other apps; they call ``services.record``.
+"""

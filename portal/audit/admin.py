@@ -1,4 +1,4 @@
-"""The audit log in the admin: to read."""
+"""The audit log in the admin, read-only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .models import AuditEvent
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(admin.ModelAdmin):
-    """Rows are added by what happens, and never changed or deleted here."""
+    """Events cannot be added, changed or deleted here."""
 
     list_display = ["at", "kind", "sub", "actor", "site", "ip", "detail"]
     list_filter = ["kind", "site", "at"]

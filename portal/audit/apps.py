@@ -1,4 +1,4 @@
-"""Registers what is written down."""
+"""The audit app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -10,8 +10,3 @@ class AuditConfig(AppConfig):
     name = "portal.audit"
     label = "portal_audit"
     verbose_name = _("Audit log")
-
-    def ready(self) -> None:
-        from . import signals
-
-        signals.connect()

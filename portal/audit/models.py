@@ -1,4 +1,4 @@
-"""One row for each event; rows are added, never changed."""
+"""One row for each event. Rows are added, never changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Kind(models.TextChoices):
     SIGNED_OUT = "signed_out", _("signed out")
     SESSION_ENDED = "session_ended", _("session ended")
     PASSWORD_CHANGED = "password_changed", _("password changed")
-    EMAIL_CHANGED = "email_changed", _("e-mail address changed")
+    EMAIL_CHANGED = "email_changed", _("email address changed")
     DEACTIVATED = "deactivated", _("deactivated")
     ACTIVATED = "activated", _("activated")
     DELETED = "deleted", _("deleted")
@@ -27,7 +27,7 @@ class Kind(models.TextChoices):
 
 
 class AuditEvent(models.Model):
-    """Who did what to whom. Subjects, not foreign keys: the log outlives what it speaks of."""
+    """Who did what to whom. It has subjects, not foreign keys: the log outlives users and sites."""
 
     at = models.DateTimeField(_("when"), auto_now_add=True, db_index=True)
     kind = models.CharField(_("what"), max_length=24, choices=Kind.choices)

@@ -1,7 +1,9 @@
-"""Adds to the audit log, and forgets what is older than the operator keeps it.
+"""Adds events to the audit log, and deletes the oldest ones.
 
-In: what happened. Out: one row, and a line in the log. Called wherever the portal decides something
-about people; takes names and reasons, never tokens.
+Changes of users, roles and sites are recorded by receivers of signals, in the transaction of the change.
+Not recorded, because Django sends no signals for them: SQL, users written by ``bulk_create`` or
+``loaddata``, and sites and grants written by ``QuerySet.update``, ``bulk_update`` or ``bulk_create``. The
+portal's own code does none of these.
 """
 
 from __future__ import annotations
@@ -9,8 +11,12 @@ from __future__ import annotations
 import datetime
 import logging
 import uuid
+from typing import Any
 
+from allauth.core import context
 from django.utils import timezone
+
+from .models import AuditEvent, Kind
 
 logger = logging.getLogger("portal.audit")
 
@@ -25,9 +31,7 @@ def record(
     ip: str | None = None,
     detail: str = "",
 ) -> None:
-    """Write one event down."""
-    from .models import AuditEvent, Kind
-
+    """Add an event. Pass names and reasons, never tokens."""
     event = AuditEvent(
         kind=Kind(kind), sub=sub, actor=actor, site=site[:32], sid=sid[:22], ip=ip, detail=detail[:200]
     )
@@ -35,10 +39,14 @@ def record(
     logger.info("%s sub=%s actor=%s site=%s %s", kind, sub, actor, site, event.detail.replace("\n", " "))
 
 
-def prune(days: int, limit: int) -> int:
-    """Forget the oldest events (at most ``limit``) that are older than this; 0 days keeps all of them."""
-    from .models import AuditEvent
+def current_actor() -> Any:
+    """Return the subject of the user who sent the current request, or None."""
+    user = getattr(context.request, "user", None)
+    return user.pk if user is not None and user.is_authenticated else None
 
+
+def prune(days: int, limit: int) -> int:
+    """Delete up to ``limit`` events that are older than ``days``, and return how many. 0 days: none."""
     if days <= 0:
         return 0
     old = AuditEvent.objects.filter(at__lt=timezone.now() - datetime.timedelta(days=days))

@@ -1,1 +1,1 @@
-"""The feed: what each site is told about users, in order."""
+"""The feed: the changes to users that each site may see, in order."""

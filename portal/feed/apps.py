@@ -1,4 +1,4 @@
-"""Registers the wake-up of the sites that follow the feed."""
+"""The feed app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +12,4 @@ class FeedConfig(AppConfig):
     verbose_name = _("Feed")
 
     def ready(self) -> None:
-        from . import wakeup
-
-        wakeup.connect()
+        from . import wakeup  # noqa: F401  it needs models, which are loaded now

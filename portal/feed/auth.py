@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from portal import keys
+from portal.keys import keyring, sign_detached
 from portal.registry.models import Site
 from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
+from sso_common.flows import Flow
 from sso_common.keys import SiteKeys
 from sso_common.requests import (
     MAX_AGE,
@@ -59,23 +60,24 @@ def authenticate(request: HttpRequest) -> SignedRequest:
     authorization = parse_authorization(request.headers.get("Authorization", ""))
     method, path = str(request.method), request.get_full_path()
     site = Site.objects.filter(name=authorization.site, is_active=True).first()
-    site_keys = keys.site_keys(authorization.site)
     if site is None:
-        # Takes as long as for a site that exists; nobody knows this key.
+        # Takes as long as for a site that exists.
         with suppress(Refusal):
             verify_request(authorization, [SiteKeys(secrets.token_bytes(32))], method, path)
         raise UnknownSite
-    nonce = verify_request(authorization, site_keys, method, path)
-    if not is_new(site.name, nonce):
+    nonce = verify_request(authorization, keyring().site_keys(site.name, site.generations), method, path)
+    if not store.run(remember_nonce(site.name, nonce)):
         raise Replayed
     return SignedRequest(site, nonce)
 
 
-def is_new(site: str, nonce: str) -> bool:
-    """Whether a nonce was never used. It is remembered for as long as its request could be fresh."""
-    key = store.nonce_key(conf.dsn().namespace, site, nonce)
-    with store.answering():
-        return bool(store.client().set(key, b"1", nx=True, px=(2 * MAX_AGE + 10) * 1000))
+def remember_nonce(site: str, nonce: str) -> Flow[bool]:
+    """Store a nonce for as long as its request could be fresh. Returns False if it was already stored."""
+    key, value = store.nonce_key(conf.namespace(), site, nonce), secrets.token_bytes(16)
+    seconds = 2 * MAX_AGE + 10
+    (stored,) = store.checked((yield [("SET", key, value, "NX", "GET", "EX", seconds)]))
+    # Our own value: the connection broke after the first attempt, and the command was sent again.
+    return stored in (None, value)
 
 
 def for_sites(view: Callable[[HttpRequest, Site], JsonResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -86,7 +88,7 @@ def for_sites(view: Callable[[HttpRequest, Site], JsonResponse]) -> Callable[[Ht
         try:
             signed = authenticate(request)
         except Refusal as refusal:
-            logger.warning("Refused a request for the feed: %s", refusal.reason)
+            logger.warning("Refused a feed request: %s", refusal.reason)
             response: HttpResponse = JsonResponse(
                 # The time lets a site with a wrong clock report it.
                 {"error": refusal.answer or refusal.reason, "time": time.time()},
@@ -94,12 +96,12 @@ def for_sites(view: Callable[[HttpRequest, Site], JsonResponse]) -> Callable[[Ht
                 headers={"WWW-Authenticate": "SSO"},
             )
         except StoreUnavailable as error:
-            logger.error("A signed request could not be checked for replay: %s", error)  # noqa: TRY400
+            logger.error("A signed request could not be checked for a replay: %s", error)  # noqa: TRY400
             response = JsonResponse({"error": error.reason}, status=503, headers={"Retry-After": "5"})
         else:
             response = view(request, signed.site)
             payload = answer_payload(signed.nonce, response.content)
-            response.headers["SSO-Signature"] = answer_header(*keys.sign_detached(payload))
+            response.headers["SSO-Signature"] = answer_header(*sign_detached(payload))
         response.headers["Cache-Control"] = "no-store"
         return response
 

@@ -1,4 +1,4 @@
-"""The addresses of the API for sites, below /sso/v1/."""
+"""The API for sites, under ``/sso/v1/``."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The API for sites: users, and the portal's state."""
+"""The API for sites."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Final
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
-from portal import keys
 from portal.accounts import versions
+from portal.keys import keyring
 from portal.registry.models import Site
-from portal.sessions import services as sessions
+from portal.sessions.following import try_to_catch_up
 from sso_common.snapshot import MAX_VERSION
 
 from .auth import for_sites
@@ -26,19 +26,19 @@ MAX_LIMIT: Final = 1000
 @require_GET
 @for_sites
 def users(request: HttpRequest, site: Site) -> JsonResponse:
-    """``?after=N&limit=M``: the users that changed after version N, by version."""
-    after = _number(request, "after", 0, MAX_VERSION)
-    limit = _number(request, "limit", MAX_LIMIT, MAX_LIMIT)
+    """``?after=N&limit=M``: users that have changed after version N, by version."""
+    after = number(request, "after", 0, MAX_VERSION)
+    limit = number(request, "limit", MAX_LIMIT, MAX_LIMIT)
     if after is None or limit is None:
         return JsonResponse({"error": "bad-request"}, status=400)
     page = read_page(site, after, max(1, limit))
     if not page.more:
-        # Sites ask every few seconds: so the portal learns in time who was signed out where.
-        sessions.try_to_catch_up()
+        # Sites poll every few seconds, so the portal soon learns of sign-outs at the sites.
+        try_to_catch_up()
     if after > page.head:
         logger.error(
-            "Site %s has read the feed up to version %s, and there are only %s: this database was restored "
-            "from a backup, or is another one. The site needs `manage.py sso_sync --full`.",
+            "Site %s has read the feed up to version %s, but the newest version is %s. The portal's database "
+            "was restored from a backup or replaced. Run `manage.py sso_sync --full` at the site.",
             site.name,
             after,
             page.head,
@@ -46,7 +46,8 @@ def users(request: HttpRequest, site: Site) -> JsonResponse:
     return JsonResponse(page.to_wire())
 
 
-def _number(request: HttpRequest, name: str, default: int, maximum: int) -> int | None:
+def number(request: HttpRequest, name: str, default: int, maximum: int) -> int | None:
+    """Return a whole number from the query, at most the maximum; None if it is invalid."""
     text = request.GET.get(name, "")
     if not text:
         return default
@@ -58,11 +59,11 @@ def _number(request: HttpRequest, name: str, default: int, maximum: int) -> int 
 @require_GET
 @for_sites
 def status(_request: HttpRequest, _site: Site) -> JsonResponse:
-    """The portal's clock, the ids of its keys, and the newest version there is."""
+    """The portal's clock, the ids of its public keys, and the newest version."""
     return JsonResponse(
         {
             "time": time.time(),
-            "kids": [kid for kid, _ in keys.public_keys()],
+            "kids": [kid for kid, _ in keyring().public_keys],
             "head": versions.head(),
             "portal": "ok",
         }

@@ -1,34 +1,30 @@
-"""Tells the sites that there is something new in the feed, so that they need not wait for their poll.
-
-In: ``users_changed``. Out: an event in the stream. It names nobody: the stream is one for all sites, and
-a site that is open to members only must not learn of others.
-"""
+"""Wakes the sites that follow the feed, so that they do not wait for their next poll."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from django.dispatch import receiver
+
 from portal.accounts import versions
-from portal.accounts.signals import users_changed
-from sso_common import conf, store
+from portal.accounts.announcements import users_changed
+from sso_common import store
 from sso_common.exceptions import StoreUnavailable
+from sso_common.flows import Flow
 
 logger = logging.getLogger("portal.feed")
 
 
-def connect() -> None:
-    """Called once, when the app is ready."""
-    users_changed.connect(_wake_sites, dispatch_uid="feed.wake_sites")
-
-
-def _wake_sites(**_: Any) -> None:
-    event = {"type": "user", "version": versions.head()}
+@receiver(users_changed, dispatch_uid="feed.wake_sites")
+def wake_sites(**_: Any) -> None:
     try:
-        with store.answering():
-            store.client().xadd(
-                store.events_key(conf.namespace()), event, maxlen=store.EVENTS_KEPT, approximate=True
-            )
+        store.run(add_user_event(versions.head()))
     except StoreUnavailable as error:
-        # The sites poll as well.
-        logger.warning("Sites not woken: %s", error)
+        # The sites also poll.
+        logger.warning("The sites were not woken: %s", error)
+
+
+def add_user_event(version: int) -> Flow[None]:
+    """Add an event to the stream. It names no user, because all sites can read it."""
+    store.checked((yield [store.event("user", version=version)]))

@@ -1,1 +1,1 @@
-"""Sites, their origins, and who may do what there."""
+"""Sites, their origins, and who has which role there."""

@@ -1,16 +1,17 @@
-"""The Redis users of the sites: what each may do, and no more.
+"""Sets the Redis users of the sites. ``rights`` checks the result.
 
-In: a registered site. Out: an ACL user in Redis, ``<namespace>-<site>``. The portal alone runs this,
-with its own privileged Redis user; ``store.answering`` turns a failure into ``StoreUnavailable``.
+The portal runs this with its own, privileged Redis user.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from typing import Final
 
-from portal import keys
+from portal.keys import keyring
 from sso_common import conf
+from sso_common.dsn import redis_user
 from sso_common.exceptions import StoreRefused
 from sso_common.store import administration
 
@@ -18,8 +19,8 @@ from .models import Site
 
 logger = logging.getLogger("portal.registry")
 
-#: To connect, and for ``sso_doctor`` to see version, persistence, eviction and its own name.
-_CONNECTION = (
+#: To connect, and for ``sso_doctor`` to read the version, persistence, eviction and its own name.
+CONNECTION: Final = (
     "+auth",
     "+hello",
     "+ping",
@@ -29,20 +30,20 @@ _CONNECTION = (
     "+info",
     "+acl|whoami",
 )
-#: Redis 7.0 does not know it and refuses a rule with its name; its clients do without.
-_SINCE_7_2 = ("+client|setinfo",)
-#: What a cluster's client needs to find the right node.
-_CLUSTER = ("+cluster|slots", "+cluster|shards", "+command", "+asking")
-_READING = ("+get", "+pttl", "+exists", "+hgetall")
-_WRITING = ("+hset", "+hsetnx", "+hdel", "+unlink", "+pexpire", "+eval", "+evalsha")
+#: Redis 7.0 refuses a rule with this name. Clients work without the command.
+SINCE_7_2: Final = ("+client|setinfo",)
+#: What a client needs to find the right node of a cluster.
+CLUSTER: Final = ("+cluster|slots", "+cluster|shards", "+command", "+asking")
+READING: Final = ("+get", "+pttl", "+exists", "+hgetall")
+WRITING: Final = ("+hset", "+hsetnx", "+hdel", "+unlink", "+pexpire", "+eval", "+evalsha")
 
 
-def rules(site: str, passwords: list[str], *, cluster: bool = False, old: bool = False) -> list[str]:
-    """The arguments of ``ACL SETUSER`` for a site.
+def rules(site: str, passwords: list[str], *, cluster: bool, since_7_2: bool = True) -> list[str]:
+    """Return the arguments of ``ACL SETUSER`` for a site.
 
-    A command is allowed where the root permissions or one selector allow it for all of its keys. So
-    reading an identity comes from the root, and ending or extending one from a selector, which lets
-    no script (it needs write permission on all its keys) near an identity record.
+    A command is allowed if the root permissions, or one selector, allow it for all of its keys. The
+    root permissions allow to read identity records. A selector allows to end and extend them, but no
+    scripts. A script needs write permission on its keys, so none can change an identity record.
     """
     namespace = conf.namespace()
     hashes = [f"#{hashlib.sha256(password.encode()).hexdigest()}" for password in passwords]
@@ -53,66 +54,53 @@ def rules(site: str, passwords: list[str], *, cluster: bool = False, old: bool =
         f"%R~{namespace}:{{*}}:identity",
         f"~{namespace}:{{*}}:site:{site}",
         f"~{namespace}:anon:{site}:*",
-        *_CONNECTION,
-        *(() if old else _SINCE_7_2),
-        *(_CLUSTER if cluster else ()),
-        *_READING,
-        *_WRITING,
+        *CONNECTION,
+        *(SINCE_7_2 if since_7_2 else ()),
+        *(CLUSTER if cluster else ()),
+        *READING,
+        *WRITING,
         f"(%W~{namespace}:{{*}}:identity +unlink +pexpire)",
         f"(~{namespace}:events +xadd +xread)",
     ]
 
 
-def user_name(site: str) -> str:
-    """The name of a site's Redis user."""
-    return f"{conf.namespace()}-{site}"
-
-
-def grant(site: Site) -> None:
-    """Create a site's Redis user, or set it to exactly what it should be. Raises ``StoreUnavailable``."""
-    passwords = [each.redis_password for each in _keys_of(site)]
-    cluster = administration.is_cluster()
-    name = user_name(site.name)
+def set_site_user(site: Site) -> None:
+    """Create a site's Redis user, or replace all of its rules. Raises ``StoreUnavailable``."""
+    # The generations of the row at hand, which may not be saved yet.
+    site_keys = keyring().site_keys(site.name, site.generations)
+    passwords = [keys.redis_password for keys in site_keys]
+    name, cluster = redis_user(conf.namespace(), site.name), administration.is_cluster()
     try:
         administration.everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster))
     except StoreRefused:
-        administration.everywhere(
-            "ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster, old=True)
-        )
-    _save()
+        older = rules(site.name, passwords, cluster=cluster, since_7_2=False)
+        administration.everywhere("ACL SETUSER", name, *older)
+    save_users()
 
 
-def revoke(site: str) -> None:
-    """Remove a site's Redis user and close its connections. Raises ``StoreUnavailable``."""
-    administration.everywhere("ACL DELUSER", user_name(site))
-    _save()
-
-
-def disconnect(site: str) -> None:
-    """Close a site's connections, which outlive the password that opened them; the site connects
-    again by itself. Raises ``StoreUnavailable``."""
-    administration.everywhere("CLIENT KILL USER", user_name(site))
-
-
-def grant_all() -> int:
-    """Set every site's Redis user, for a Redis that has lost them. Returns how many."""
+def set_all_site_users() -> int:
+    """Set the Redis users of all sites, for a Redis that has lost them. Returns how many there are."""
     sites = list(Site.objects.all())
     for site in sites:
-        grant(site)
+        set_site_user(site)
     return len(sites)
 
 
-def _keys_of(site: Site) -> list[keys.SiteKeys]:
-    # From the row at hand: it may not be saved yet.
-    ring = keys.keyring()
-    return [keys.SiteKeys(ring.site_secret(site.name, generation)) for generation in site.generations]
+def delete_site_user(site: str) -> None:
+    """Delete a site's Redis user, which closes its connections. Raises ``StoreUnavailable``."""
+    administration.everywhere("ACL DELUSER", redis_user(conf.namespace(), site))
+    save_users()
 
 
-def _save() -> None:
+def disconnect(site: str) -> None:
+    """Close a site's connections, which outlive the password that opened them. The site reconnects by
+    itself. Raises ``StoreUnavailable``."""
+    administration.everywhere("CLIENT KILL USER", redis_user(conf.namespace(), site))
+
+
+def save_users() -> None:
+    """Write the users to Redis's ACL file, if it has one."""
     try:
         administration.everywhere("ACL SAVE")
     except StoreRefused as error:
-        logger.warning(
-            "Redis keeps its users in memory only, until it is configured with an aclfile: %s",
-            error.__cause__,
-        )
+        logger.warning("Redis keeps its users in memory only, because it has no aclfile: %s", error.__cause__)

@@ -1,4 +1,4 @@
-"""Sites and roles in the admin. What concerns Redis goes through ``services``, as on the command line."""
+"""Sites and roles in the admin."""
 
 from __future__ import annotations
 
@@ -23,16 +23,23 @@ class RoleInline(admin.TabularInline):
 
 
 class GrantInline(admin.TabularInline):
-    """Who holds a role, or which roles somebody holds."""
+    """The users who hold a role."""
 
     model = Grant
     extra = 0
     autocomplete_fields = ["user", "role"]
 
 
+class RolesOfPersonInline(admin.TabularInline):
+    """The roles that a person holds, at all sites."""
+
+    model = Grant
+    extra = 0
+
+
 @admin.register(Site)
 class SiteAdmin(admin.ModelAdmin):
-    """Sites. A new one also needs its DSN: ``manage.py sso_site dsn NAME``."""
+    """Sites. A new site also needs its DSN: ``manage.py sso_site dsn NAME``."""
 
     list_display = ["title", "name", "origin", "access", "is_active", "rotation"]
     list_filter = ["access", "is_active"]
@@ -42,7 +49,7 @@ class SiteAdmin(admin.ModelAdmin):
 
     @admin.display(description=gettext_lazy("keys"))
     def rotation(self, site: Site) -> str:
-        """Which generations of its secret the site may use."""
+        """The generations of the site's secret that are valid."""
         return ", ".join(str(generation) for generation in site.generations)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Site | None = None) -> list[str]:
@@ -51,15 +58,15 @@ class SiteAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Site, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         try:
-            acl.grant(obj)
+            acl.set_site_user(obj)
         except StoreUnavailable:
             messages.warning(
                 request,
-                _("Redis did not answer. Once it does, run `manage.py sso_site acl`."),
+                _("The site was saved, but Redis did not answer. Run `manage.py sso_site acl` when it does."),
             )
         if not change:
             messages.info(
-                request, _("Its DSN is printed by: manage.py sso_site dsn %(name)s") % {"name": obj.name}
+                request, _("To get the site's DSN, run: manage.py sso_site dsn %(name)s") % {"name": obj.name}
             )
 
     def delete_model(self, request: HttpRequest, obj: Site) -> None:
@@ -71,13 +78,14 @@ class SiteAdmin(admin.ModelAdmin):
                 services.remove(site)
             except StoreUnavailable:
                 messages.error(
-                    request, _("Redis did not answer, so %(site)s is still there.") % {"site": site}
+                    request,
+                    _("Redis did not answer, so %(site)s was not deleted. Try again later.") % {"site": site},
                 )
 
 
 @admin.register(Role)
 class RoleAdmin(admin.ModelAdmin):
-    """Roles and who holds them."""
+    """Roles, with the users who hold them."""
 
     list_display = ["name", "label", "site"]
     list_filter = ["site"]
@@ -87,7 +95,7 @@ class RoleAdmin(admin.ModelAdmin):
 
 @admin.register(Grant)
 class GrantAdmin(admin.ModelAdmin):
-    """Who holds which role."""
+    """Which user holds which role."""
 
     list_display = ["user", "role", "created_at"]
     list_filter = ["role__site", "role"]

@@ -1,4 +1,4 @@
-"""Registers the signal receivers that turn a change of roles into new versions."""
+"""The registry app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +12,4 @@ class RegistryConfig(AppConfig):
     verbose_name = _("Sites and roles")
 
     def ready(self) -> None:
-        from . import signals
-
-        signals.connect()
+        from . import receivers  # noqa: F401  it needs models, which are loaded now

@@ -1,8 +1,8 @@
 """Sites, roles, and who holds them.
 
-In: what an administrator decides. Out: rows that ``services.entry_map`` turns into the ``sites`` of an
-identity record and the feed into snapshots. Every way of changing a grant draws new versions for the
-users it concerns; see ``signals.py`` and ``GrantQuerySet``.
+``access`` turns these rows into the ``sites`` of an identity record, and the feed turns them into
+snapshots. Every way of changing a grant gives new versions to the users it concerns: querysets send
+signals where Django does not, and ``receivers`` does the rest.
 """
 
 from __future__ import annotations
@@ -18,25 +18,31 @@ from django.utils.translation import gettext_lazy as _
 
 from sso_common import conf
 from sso_common.dsn import SITE_NAME
+from sso_common.keys import PORTAL
 
+from .announcements import access_changed, grants_changed, send_sites_changed
 from .origins import check_origin, parse_origin
 
-_NAME = RegexValidator(
+validate_name = RegexValidator(
     rf"\A{SITE_NAME.pattern}\Z",
-    _("A name has small letters, digits, - and _, and starts with a letter (at most 32 characters)."),
+    _("Use lower-case letters, digits, - and _, and start with a letter (at most 32 characters)."),
 )
 
 
+#: Fields of a site that decide what identity records say about it.
+RULES = ("is_active", "access", "name")
+
+
 class Access(models.TextChoices):
-    """Who may enter a site."""
+    """Who has access to a site."""
 
     EVERYONE = "everyone", _("Everyone with an account")
     MEMBERS = "members", _("Members: holders of a role there")
 
 
 class AtomicModel(models.Model):
-    """Saves in one transaction with what its signals do: the versions that a change draws must not be
-    visible before it, nor the change without them."""
+    """Saves in one transaction with what the receivers of its signals do: a change and the versions that
+    it allocates must become visible together."""
 
     class Meta:
         abstract = True
@@ -48,18 +54,16 @@ class AtomicModel(models.Model):
 
 
 class SiteQuerySet(models.QuerySet["Site"]):
-    """``update`` sends no signals; what a site means to people is announced here."""
+    """Sends the signals that Django does not send for ``update``."""
 
     def update(self, **kwargs: Any) -> int:
-        from .signals import access_changed, rules_changed
-
         with transaction.atomic(using=self.db, savepoint=False):
             ids = list(self.values_list("pk", flat=True)) if "access" in kwargs else []
             count = super().update(**kwargs)
             for site in Site.objects.filter(pk__in=ids):
-                access_changed(site)
-            if {"is_active", "access", "name"} & kwargs.keys():
-                rules_changed()
+                access_changed.send(sender=Site, site=site)
+            if kwargs.keys() & RULES:
+                send_sites_changed()
         return count
 
 
@@ -70,8 +74,8 @@ class Site(AtomicModel):
         _("name"),
         max_length=32,
         unique=True,
-        validators=[_NAME],
-        help_text=_("Permanent: the site's keys and its data in Redis go by it."),
+        validators=[validate_name],
+        help_text=_("Permanent. The site's keys and its data in Redis depend on it."),
     )
     origin = models.CharField(
         _("address"), max_length=300, unique=True, help_text=_("For example https://a.example.com")
@@ -79,13 +83,13 @@ class Site(AtomicModel):
     title = models.CharField(_("title"), max_length=80)
     description = models.CharField(_("description"), max_length=200, blank=True)
     access = models.CharField(_("access"), max_length=8, choices=Access.choices, default=Access.EVERYONE)
-    #: Which generation of its secret the site uses; while it rotates, the previous one is good, too.
+    #: Which generation of its secret the site uses. During a rotation, the previous one is valid too.
     generation = models.PositiveIntegerField(_("key generation"), default=1, editable=False)
     previous_generation = models.PositiveIntegerField(
         _("previous key generation"), null=True, blank=True, editable=False
     )
     is_active = models.BooleanField(
-        _("active"), default=True, help_text=_("Nobody may enter a site that is not active.")
+        _("active"), default=True, help_text=_("No one has access to an inactive site.")
     )
     order = models.PositiveSmallIntegerField(_("order"), default=0)
     created_at = models.DateTimeField(_("registered"), auto_now_add=True)
@@ -108,16 +112,14 @@ class Site(AtomicModel):
 
     @property
     def generations(self) -> tuple[int, ...]:
-        """The generations of its secret that the site may use now, newest first."""
+        """The generations of its secret that are valid now, newest first."""
         if self.previous_generation is None:
             return (self.generation,)
         return (self.generation, self.previous_generation)
 
     def clean(self) -> None:
-        from portal.keys import PORTAL
-
         if self.name == PORTAL:
-            raise ValidationError({"name": _("“portal” is the portal's own name.")})
+            raise ValidationError({"name": _("This name is reserved for the portal.")})
         try:
             self.origin = parse_origin(self.origin)
             check_origin(self.origin, conf.domain())
@@ -128,7 +130,7 @@ class Site(AtomicModel):
 
 
 class FormerSite(models.Model):
-    """A site that was removed. Should its name come back, then never with its old secrets."""
+    """A site that was removed. If the name is used again, the new site gets other secrets."""
 
     name = models.CharField(max_length=32, unique=True)
     generation = models.PositiveIntegerField()
@@ -138,24 +140,22 @@ class FormerSite(models.Model):
 
 
 class RoleQuerySet(models.QuerySet["Role"]):
-    """``update`` sends no signals; a role's holders are announced here."""
+    """Sends the signal that Django does not send for ``update``."""
 
     def update(self, **kwargs: Any) -> int:
-        from .signals import grants_changed
-
         with transaction.atomic(using=self.db, savepoint=False):
             ids = list(self.values_list("pk", flat=True))
             count = super().update(**kwargs)
             if kwargs.keys() - {"label"}:
-                grants_changed(Grant.objects.filter(role__in=ids).select_related("role"))
+                grants_changed.send(sender=Role, grants=Grant.objects.filter(role__in=ids))
         return count
 
 
 class Role(AtomicModel):
-    """Something that a person may be at one site. Roles mean nothing until the site maps them."""
+    """A role at one site. It has no effect until the site maps it."""
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="roles", verbose_name=_("site"))
-    name = models.CharField(_("name"), max_length=32, validators=[_NAME])
+    name = models.CharField(_("name"), max_length=32, validators=[validate_name])
     label = models.CharField(_("label"), max_length=80, blank=True)
 
     objects = RoleQuerySet.as_manager()
@@ -171,33 +171,26 @@ class Role(AtomicModel):
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):
-    """Writes that Django sends no signals for draw versions here; the others do in ``signals.py``.
-
-    ``bulk_update`` goes through ``update``.
-    """
+    """Sends the signal that Django does not send for these writes. ``bulk_update`` calls ``update``."""
 
     def bulk_create(self, objs: Iterable[Grant], *args: Any, **kwargs: Any) -> list[Grant]:
-        from .signals import grants_changed
-
         objs = list(objs)
         with transaction.atomic(using=self.db, savepoint=False):
             created = super().bulk_create(objs, *args, **kwargs)
-            grants_changed(objs)
+            grants_changed.send(sender=Grant, grants=objs)
         return created
 
     def update(self, **kwargs: Any) -> int:
-        from .signals import grants_changed
-
         with transaction.atomic(using=self.db, savepoint=False):
             ids = list(self.values_list("pk", flat=True))
-            before = list(Grant.objects.filter(pk__in=ids).select_related("role"))
+            before = list(Grant.objects.filter(pk__in=ids))
             count = super().update(**kwargs)
-            grants_changed([*before, *Grant.objects.filter(pk__in=ids).select_related("role")])
+            grants_changed.send(sender=Grant, grants=[*before, *Grant.objects.filter(pk__in=ids)])
         return count
 
 
 class Grant(AtomicModel):
-    """One person holds one role."""
+    """A role that a person holds."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="grants", verbose_name=_("person")
@@ -218,9 +211,9 @@ class Grant(AtomicModel):
 
 
 class SiteVisibility(models.Model):
-    """A members' site has been told of a subject, so it must also be told when they leave.
+    """A site for members has seen a subject, so it must also learn when the subject leaves.
 
-    No foreign key to the user: a site must learn of a deletion, too.
+    There is no foreign key to the user: the site must also learn of deletions.
     """
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="visible", verbose_name=_("site"))

@@ -1,1 +1,1 @@
-"""Sessions: issued, signed anew, listed and ended; here and nowhere else."""
+"""Signed-in sessions: issued, re-signed, listed and ended. No other code does this."""

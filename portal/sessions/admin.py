@@ -1,4 +1,4 @@
-"""Sessions in the admin: to look at, and to end."""
+"""Sessions in the admin, to see and to end."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from portal import audit
+from portal.audit import services as audit
 from sso_common.exceptions import StoreUnavailable
 
-from . import services
+from .ending import end_session
 from .models import EndReason, Session
 
 
 @admin.register(Session)
 class SessionAdmin(admin.ModelAdmin):
-    """Nobody writes sessions by hand."""
+    """Sessions cannot be added, changed or deleted here."""
 
     list_display = ["person", "device", "auth_time", "expires", "ip", "ended_at", "ended_reason"]
     list_filter = ["ended_reason", "remember", "auth_time"]
@@ -30,19 +30,19 @@ class SessionAdmin(admin.ModelAdmin):
 
     @admin.display(description=gettext_lazy("person"))
     def person(self, session: Session) -> str:
-        """The user, or the subject of one who is gone."""
-        # The join finds nothing where the user was deleted.
+        """The user, or the subject of a deleted user."""
+        # The cache holds what ``list_select_related`` has found: None if the user was deleted.
         return str(session._state.fields_cache.get("user") or session.user_id)
 
     @admin.action(description=gettext_lazy("Sign out"), permissions=["end"])
     def end(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
-        """End these sessions, everywhere."""
+        """End these sessions everywhere."""
         try:
             for row in queryset.filter(ended_at__isnull=True):
-                services.end_session(row.sid, EndReason.REVOKED)
+                end_session(row.sid, EndReason.REVOKED)
                 audit.record("session_ended", sub=row.user_id, actor=request.user.pk, sid=row.sid)
         except StoreUnavailable:
-            messages.warning(request, _("They end when Redis answers again."))
+            messages.warning(request, _("Redis did not answer. The sessions end when it does."))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -51,9 +51,9 @@ class SessionAdmin(admin.ModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # A deleted row could not be reaped; ``sso_sessions prune`` forgets what is long over.
+        # Only its row keeps a session ended after a failover. ``sso_sessions prune`` deletes old rows.
         return False
 
     def has_end_permission(self, request: HttpRequest) -> bool:
-        """Whoever holds the permission to delete sessions may end them."""
+        """Users with the permission to delete sessions may end them."""
         return request.user.has_perm("portal_sessions.delete_session")

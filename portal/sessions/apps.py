@@ -1,4 +1,4 @@
-"""Registers what happens to sessions when people sign in and out, and when they change."""
+"""The sessions app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +12,4 @@ class SessionsConfig(AppConfig):
     verbose_name = _("Sessions")
 
     def ready(self) -> None:
-        from . import signals
-
-        signals.connect()
+        from . import receivers  # noqa: F401  it needs models, which are loaded now

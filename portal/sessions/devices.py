@@ -1,11 +1,11 @@
-"""A browser's name for people, from its User-Agent. A hint for one's own list, never evidence."""
+"""The name of a browser, from its User-Agent header. Clients can send anything: never rely on it."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-# The first match counts: most browsers also claim to be all their ancestors.
-_BROWSERS = (
+# The first match counts: most browsers also claim to be their predecessors.
+BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
     ("SamsungBrowser", "Samsung Internet"),
@@ -17,7 +17,7 @@ _BROWSERS = (
     ("curl/", "curl"),
     ("python", "Python"),
 )
-_SYSTEMS = (
+SYSTEMS = (
     ("iPhone", "iPhone"),
     ("iPad", "iPad"),
     ("Android", "Android"),
@@ -29,9 +29,9 @@ _SYSTEMS = (
 
 
 def device_name(user_agent: str) -> str:
-    """For example "Firefox on Linux"."""
-    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
-    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    """Return a name such as "Firefox on Linux"."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
     if browser and system:
         return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
     return browser or system or _("Unknown browser")

@@ -1,10 +1,8 @@
-"""The only code that sets or deletes the SSO cookie.
-
-In: what a sign-in or sign-out left on the request. Out: one Set-Cookie. It deletes nothing while a
-fresh sign-in might be overwritten: a cookie whose record is gone opens nothing anyway.
-"""
+"""The portal's session middleware: the only code that sets or deletes the SSO cookie."""
 
 from __future__ import annotations
+
+from typing import cast
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -13,36 +11,50 @@ from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
 from sso_common.middleware import SessionMiddleware
 
-from . import services
+from .engine import SessionStore
+from .listing import is_replaced
 
 
 class PortalSessionMiddleware(SessionMiddleware):
     """``sso_common``'s middleware, and the SSO cookie."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """The rate limits are in Redis, too, and allauth asks them before anybody asks the session."""
+        """As ``sso_common``'s. Also handles allauth's rate limits, which use Redis before the session."""
         if store.is_failure(exception):
             exception = StoreUnavailable(type(exception).__name__)
         return super().process_exception(request, exception)
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
-        """Give the browser its new session token, or take back one that opens nothing any more."""
-        issued = getattr(request, "sso_issued", None)
-        ended = getattr(request, "sso_ended", None)
-        if issued is not None and response.status_code < 500:
-            token, max_age = issued
-            response.set_cookie(
-                conf.cookie_name(),
-                token.value,
-                max_age=max_age,
-                domain=conf.domain(),
-                path="/",
-                secure=True,
-                httponly=True,
-                samesite="Lax",
-            )
-        elif ended is not None and not services.is_replaced(ended):
-            response.delete_cookie(conf.cookie_name(), domain=conf.domain(), path="/", samesite="Lax")
-            # A browser refuses even the deletion of a __Secure- cookie that is not Secure.
-            response.cookies[conf.cookie_name()]["secure"] = True
-            response.cookies[conf.cookie_name()]["httponly"] = True
+        """Set the token of a session that was started, or delete that of a session that has ended.
+
+        Nothing is deleted if that might delete the cookie of a newer sign-in. The old cookie is harmless:
+        it opens nothing.
+        """
+        session = cast(SessionStore, request.session)
+        if session.issued is not None and response.status_code < 500:
+            set_sso_cookie(response, session.issued.token.value, session.issued.max_age)
+        elif session.ended is not None and not is_replaced(session.ended):
+            delete_sso_cookie(response)
+
+
+def set_sso_cookie(response: HttpResponseBase, value: str, max_age: int | None) -> None:
+    """Set the SSO cookie for the parent domain."""
+    response.set_cookie(
+        conf.cookie_name(),
+        value,
+        max_age=max_age,
+        domain=conf.domain(),
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def delete_sso_cookie(response: HttpResponseBase) -> None:
+    """Delete the SSO cookie."""
+    name = conf.cookie_name()
+    response.delete_cookie(name, domain=conf.domain(), path="/", samesite="Lax")
+    # Browsers ignore even the deletion of a __Secure- cookie if it is not Secure.
+    response.cookies[name]["secure"] = True
+    response.cookies[name]["httponly"] = True

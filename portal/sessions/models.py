@@ -1,13 +1,16 @@
-"""What the portal remembers of each session it issued.
+"""The sessions that the portal has issued.
 
-The truth about who is signed in is the identity record in Redis. These rows list sessions for people,
-and outlive Redis: an ended session that a failover brings back is deleted again (``services.reap``).
+Who is signed in depends on the identity records in Redis alone. These rows are what users see in their
+account, and they outlive Redis: an ended session that a failover brings back is deleted again.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .devices import device_name
@@ -24,11 +27,31 @@ class EndReason(models.TextChoices):
     EXPIRED = "expired", _("not used for too long")
 
 
+class SessionQuerySet(models.QuerySet["Session"]):
+    """Sessions by the state that they are in."""
+
+    def live(self) -> SessionQuerySet:
+        """Sessions that have neither ended nor expired, as far as the database knows."""
+        return self.filter(ended_at__isnull=True, expires__gt=timezone.now())
+
+    def ended_but_not_gone(self) -> SessionQuerySet:
+        """Ended sessions whose records may still be in Redis."""
+        return self.filter(ended_at__isnull=False, is_gone=False)
+
+    def subjects(self) -> Any:
+        """The subjects who have these sessions."""
+        return self.values_list("user_id", flat=True).distinct().order_by("user_id")
+
+    def end(self, reason: EndReason) -> int:
+        """Mark the sessions as ended that are not yet. Returns how many these were."""
+        return self.filter(ended_at__isnull=True).update(ended_at=timezone.now(), ended_reason=reason)
+
+
 class Session(models.Model):
-    """One sign-in. Holds no secret."""
+    """One sign-in. Contains no secret."""
 
     sid = models.CharField(_("session"), max_length=22, primary_key=True)
-    # Without a constraint: the row must outlive the user, whose sessions may come back with an old Redis.
+    # Without a constraint: the row outlives the user, whose sessions may come back with an old Redis.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.DO_NOTHING,
@@ -50,6 +73,8 @@ class Session(models.Model):
     #: Redis has confirmed that the record of an ended session is deleted.
     is_gone = models.BooleanField(default=False)
 
+    objects = SessionQuerySet.as_manager()
+
     class Meta:
         ordering = ["-auth_time"]
         verbose_name = _("session")
@@ -67,15 +92,26 @@ class Session(models.Model):
 
     @property
     def device(self) -> str:
-        """Browser and system, in words."""
+        """The browser and its system, in words."""
         return device_name(self.user_agent)
 
 
 class Progress(models.Model):
-    """How far ``services.catch_up`` has come; one row for each thing that it follows."""
+    """How far ``following.catch_up`` has come, with a row for each thing that it follows."""
 
     name = models.CharField(max_length=40, primary_key=True)
     value = models.CharField(max_length=200)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}"
+
+    @classmethod
+    def read(cls, name: str, default: str = "") -> str:
+        """Return a value, or the default if there is none yet."""
+        row = cls.objects.filter(name=name).first()
+        return row.value if row else default
+
+    @classmethod
+    def write(cls, name: str, value: str) -> None:
+        """Store a value."""
+        cls.objects.update_or_create(name=name, defaults={"value": value})

@@ -1,7 +1,4 @@
-"""Signs identity records: the half of ``sso_common.identity`` that a site does not have.
-
-In: an ``Identity``. Out: the bytes that go into Redis. Called by ``services`` alone.
-"""
+"""Signs identity records. ``sso_common.identity`` verifies them."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ from sso_common.identity import Ed25519, Identity, encode_payload, record_signer
 
 
 class SigningEd25519(Ed25519):
-    """Ed25519 with a private key; itsdangerous hands the key through as raw bytes."""
+    """Ed25519 with a private key, which itsdangerous passes as raw bytes."""
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        """The signature of ``value`` under the private key ``key``."""
+        """Sign a value with a private key."""
         return Ed25519PrivateKey.from_private_bytes(key).sign(value)
 
 
 def sign_record(identity: Identity) -> bytes:
-    """The identity record: signed with the key that is promoted now."""
+    """Return the identity record, signed with the key that is promoted now."""
     ring = keys.keyring()
     private = ring.private_key(ring.signing_generation).private_bytes_raw()
     return record_signer(private, SigningEd25519()).sign(encode_payload(identity, ring.kid))

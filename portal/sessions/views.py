@@ -1,11 +1,11 @@
-"""The two addresses that sites send browsers to: ``/sso/v1/enter`` and ``/sso/v1/signed-out``.
+"""The two addresses to which sites redirect browsers: ``/sso/v1/enter`` and ``/sso/v1/signed-out``.
 
-A contract with every site in the field, independent of allauth's own addresses.
+They are a contract with all sites, and do not depend on allauth's addresses.
 """
 
 from __future__ import annotations
 
-import logging
+from typing import cast
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -14,19 +14,17 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from portal.registry.models import Site
-from portal.registry.origins import origin_of, safe_next
+from portal.registry.destinations import checked_next, site_at
 from sso_common.exceptions import IdentityExpired, NoIdentity
 
-security_logger = logging.getLogger("django.security.sso")
+from .engine import SessionStore
 
 
 @never_cache
 @require_safe
 def enter(request: HttpRequest) -> HttpResponse:
-    """Sign in if needed, then go on to ``next``: a registered site or the portal, else home."""
-    wanted = request.GET.get("next", "")
-    target = _checked(wanted) or reverse("home")
+    """Sign in if needed, then redirect to ``next`` (a registered site or the portal), else home."""
+    target = checked_next(request.GET.get("next", "")) or reverse("home")
     if request.user.is_authenticated:
         return HttpResponseRedirect(target)
     return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({'next': target})}")
@@ -35,23 +33,14 @@ def enter(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def signed_out(request: HttpRequest) -> HttpResponse:
-    """Say that the person is signed out everywhere, and take back a cookie that opens nothing.
+    """Say that the user is signed out, and delete an SSO cookie that opens nothing any more.
 
-    Whoever is still signed in stays so: a link to this page signs nobody out.
+    Users who are still signed in stay so: a link to this page signs no one out.
     """
-    session = request.session
+    session = cast(SessionStore, request.session)
     if session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired):
-        request.sso_ended = session.presented_sid
-    target = _checked(request.GET.get("next", ""))
-    site = Site.objects.filter(origin=origin_of(target or ""), is_active=True).first()
+        session.ended = session.presented_sid
+    target = checked_next(request.GET.get("next", ""))
+    site = site_at(target)
     context = {"back_to": target if site else None, "back_title": site.title if site else ""}
     return render(request, "signed_out.html", context)
-
-
-def _checked(wanted: str) -> str | None:
-    if not wanted:
-        return None
-    target = safe_next(wanted)
-    if target is None:
-        security_logger.warning("Refused to redirect to %r", wanted[:200], extra={"reason": "unsafe-next"})
-    return target

@@ -1,36 +1,45 @@
-"""Where a request came from, as far as the portal's operator lets us know."""
+"""What a request says about a sign-in: where it came from, and how the user has proved who they are."""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from allauth.account.adapter import get_adapter
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from .services import Visitor
+#: The session key under which the sign-in form keeps "remember me" until the last step of the sign-in.
+REMEMBER_KEY: Final = "sso_remember"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Where a sign-in came from, for the user's list of sessions."""
+
+    ip: str | None = None
+    user_agent: str = ""
+    #: The sid in the cookie that this sign-in overwrites.
+    replaces: str = ""
+
+
+def visitor_of(request: HttpRequest, presented_sid: str | None) -> Visitor:
+    """Return where a request comes from."""
+    user_agent = request.headers.get("User-Agent", "")
+    return Visitor(ip=client_ip(request), user_agent=user_agent, replaces=presented_sid or "")
 
 
 def client_ip(request: HttpRequest) -> str | None:
-    """The visitor's address, or None where it is not known (``SSO_CLIENT_IP_HEADER``)."""
+    """Return the visitor's IP address, or None if it is not known (``SSO_CLIENT_IP_HEADER``)."""
     try:
         return str(ipaddress.ip_address(get_adapter(request).get_client_ip(request)))
     except (PermissionDenied, ValueError):
         return None
 
 
-def visitor_of(request: HttpRequest) -> Visitor:
-    """What the list of sessions shows of a sign-in."""
-    return Visitor(
-        ip=client_ip(request),
-        user_agent=request.headers.get("User-Agent", ""),
-        replaces=request.session.presented_sid or "",  # type: ignore[attr-defined]
-    )
-
-
 def methods_of(request: HttpRequest) -> list[str]:
-    """How the visitor has just proved who they are, as ``amr`` values (RFC 8176)."""
+    """Return how the user has signed in, as ``amr`` values (RFC 8176)."""
     records: Any = request.session.get("account_authentication_methods") or []
     names = {"password": "pwd", "password_reset": "pwd", "code": "otp", "socialaccount": "fed"}
     factors = {"totp": "otp", "recovery_codes": "otp", "webauthn": "hwk"}

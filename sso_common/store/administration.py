@@ -12,36 +12,42 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
-from .cluster import ClusterClient
+from sso_common import conf
+
 from .connection import answering, client
+from .topology import ClusterClient, shared_client
 
 
-def cluster_client() -> Any:
+def cluster_client() -> ClusterClient | None:
     """The cluster's client, or None for a single server."""
-    connected: Any = client()
-    return connected if isinstance(connected, ClusterClient) else None
+    dsn = conf.dsn()
+    return shared_client(dsn.redis_login_url) if dsn.is_cluster else None
 
 
 def is_cluster() -> bool:
     """Whether Redis is a cluster."""
-    with answering():
-        return cluster_client() is not None
+    return conf.dsn().is_cluster
 
 
-def everywhere(*command: str) -> None:
-    """Run a command on every node. Each node of a cluster has its own list of users, replicas too."""
+def everywhere(*command: str | int, refresh: bool = True) -> dict[str, Any]:
+    """Run a command on every node and return {node: its answer}; a single server has the name "".
+
+    Each node of a cluster has its own list of users, replicas too. ``refresh`` looks for nodes that
+    have joined since this process started.
+    """
     with answering():
         if cluster := cluster_client():
-            cluster.refresh()  # a node may have joined since this process started
-            cluster.execute_command(*command, target_nodes=cluster.get_nodes())
-        else:
-            client().execute_command(*command)  # type: ignore[no-untyped-call]
+            if refresh:
+                cluster.refresh()
+            nodes = list(cluster.nodes_manager.nodes_cache.values())
+            return {node.name: cluster.execute_command(*command, target_nodes=node) for node in nodes}
+        return {"": client().execute_command(*command)}  # type: ignore[no-untyped-call]
 
 
 def anywhere(*command: str | int) -> Any:
     """Run a command without keys, in a cluster on any one node, and return the answer."""
     with answering():
-        where = {"target_nodes": RedisCluster.RANDOM} if cluster_client() else {}
+        where = {"target_nodes": RedisCluster.RANDOM} if is_cluster() else {}
         answer = client().execute_command(*command, **where)  # type: ignore[no-untyped-call]
     # A cluster may answer by node.
     return next(iter(answer.values())) if isinstance(answer, dict) else answer
@@ -59,12 +65,7 @@ def info(section: str) -> Mapping[str, Mapping[str, Any]]:
 
 def run_ids() -> str:
     """A digest that changes whenever a server was restarted, replaced, added or brought back."""
-    with answering():
-        if cluster := cluster_client():
-            cluster.refresh()  # drops nodes that are gone
-            servers = list(cluster.info("server", target_nodes=cluster.get_nodes()).values())
-        else:
-            servers = [client().info("server")]
+    servers = everywhere("INFO", "server").values()
     runs = ",".join(sorted(str(each["run_id"]) for each in servers))
     # Of a fixed length, whatever the size of the cluster: it is stored in a column.
     return hashlib.sha256(runs.encode()).hexdigest()
@@ -76,6 +77,7 @@ def user_name() -> str:
     return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 
-def is_allowed(user: str, *command: str | int) -> bool:
-    """Whether the ACL lets a user run a command. The command is not run (``ACL DRYRUN``)."""
-    return anywhere("ACL DRYRUN", user, *command) in (b"OK", "OK")
+def is_allowed(user: str, *command: str | int) -> dict[str, bool]:
+    """{node: whether its ACL lets a user run a command}. The command is not run (``ACL DRYRUN``)."""
+    answers = everywhere("ACL DRYRUN", user, *command, refresh=False)
+    return {node: answer in (b"OK", "OK") for node, answer in answers.items()}

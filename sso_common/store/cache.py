@@ -10,7 +10,7 @@ from django_redis.pool import ConnectionFactory as DjangoRedisConnectionFactory
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .cluster import ClusterClient, shared_client
+from .topology import ClusterClient, shared_client
 
 
 class ConnectionFactory(DjangoRedisConnectionFactory):  # type: ignore[misc]  # it has no types

@@ -17,9 +17,10 @@ from sso_common import conf, flows
 from sso_common.exceptions import StoreRefused, StoreUnavailable
 from sso_common.flows import Commands, Flow
 
-from . import cluster
+from .cluster import Cluster
 from .outage import Outage
 from .server import Server
+from .topology import shared_client
 
 T = TypeVar("T")
 
@@ -36,15 +37,18 @@ def client() -> redis.Redis:
     """
     dsn = conf.dsn()
     if dsn.is_cluster:
-        return cast(redis.Redis, cluster.shared_client(dsn.redis_login_url))
-    return cast(redis.Redis, get_redis_connection(conf.CACHE_ALIAS))
+        return cast(redis.Redis, shared_client(dsn.redis_login_url))  # it has the same commands
+    single: redis.Redis = get_redis_connection(conf.CACHE_ALIAS)
+    return single
 
 
 @functools.lru_cache(maxsize=1)
-def server() -> Server | cluster.ClusterClient:
+def server() -> Server | Cluster:
     """What commands are sent to: the single server, or the cluster."""
-    connected: Any = client()
-    return connected if isinstance(connected, cluster.ClusterClient) else Server(connected.connection_pool)
+    dsn = conf.dsn()
+    if dsn.is_cluster:
+        return Cluster(shared_client(dsn.redis_login_url))
+    return Server(client().connection_pool)
 
 
 # A child process must not share its parent's connections.

@@ -16,9 +16,9 @@ from sso_common import conf
 from sso_common.dsn import Dsn
 from sso_common.flows import Command
 
-from . import cluster
 from .connection import answering
 from .names import events_key
+from .topology import ClusterClient, connect
 
 #: Older events are dropped.
 EVENTS_KEPT: Final = 10_000
@@ -64,17 +64,14 @@ def streams(answer: Any) -> Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, 
 
 
 @contextlib.contextmanager
-def patient_client(dsn: Dsn, timeout_ms: int) -> Iterator[redis.Redis]:
+def patient_client(dsn: Dsn, timeout_ms: int) -> Iterator[redis.Redis | ClusterClient]:
     """A client with one connection of its own, which waits for an answer for ``timeout_ms``."""
-    timeout = timeout_ms / 1000 + conf.READ_TIMEOUT
-    connection: Any
+    url, timeout = dsn.redis_login_url, timeout_ms / 1000 + conf.READ_TIMEOUT
     if dsn.is_cluster:
-        connection = cluster.connect(dsn.redis_login_url, timeout)
+        connection: redis.Redis | ClusterClient = connect(url, timeout)
     else:
         connection = redis.Redis.from_url(
-            dsn.redis_login_url, socket_connect_timeout=conf.CONNECT_TIMEOUT, socket_timeout=timeout
+            url, socket_connect_timeout=conf.CONNECT_TIMEOUT, socket_timeout=timeout
         )
-    try:
+    with contextlib.closing(connection):
         yield connection
-    finally:
-        connection.close()

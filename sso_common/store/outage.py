@@ -1,8 +1,4 @@
-"""A server that let somebody wait in vain is not asked again for a moment.
-
-In: what became of each attempt. Out: leave to try, or ``StoreUnavailable``. Called by ``store`` and
-``cluster``.
-"""
+"""A server that timed out is not sent anything for a second."""
 
 from __future__ import annotations
 
@@ -13,11 +9,11 @@ from sso_common.exceptions import StoreUnavailable
 
 
 class Outage:
-    """Remembers for a moment that Redis let a request wait in vain.
+    """Remembers for ``PAUSE`` seconds that a server timed out.
 
-    Each request that waits holds a worker's thread. When every thread waits, pages that need no
-    session wait, too; so after a time-out all but one request a ``PAUSE`` are refused at once. A
-    refused connection costs no time and is not remembered.
+    Each request that waits occupies a worker thread. When all of them wait, so do pages that need no
+    session. Therefore, after a time-out, only one request per ``PAUSE`` is sent; the others are refused at
+    once. Refused connections cost no time and are not remembered.
     """
 
     #: Seconds.
@@ -27,16 +23,16 @@ class Outage:
         self._until = 0.0
 
     def check(self) -> None:
-        """Return if it is worth asking, else raise ``StoreUnavailable``."""
+        """Return if a command may be sent now. Raises ``StoreUnavailable``."""
         if self._until and time.monotonic() < self._until:
             raise StoreUnavailable("recent time-out")
         if self._until:
-            self.begin()  # whoever comes while this one tries is refused
+            self.begin()  # refuse the others while this one tries
 
     def begin(self) -> None:
-        """Redis let somebody wait in vain."""
+        """Note that the server timed out."""
         self._until = time.monotonic() + self.PAUSE
 
     def end(self) -> None:
-        """Redis has answered."""
+        """Note that the server answered."""
         self._until = 0.0

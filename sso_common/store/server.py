@@ -1,101 +1,133 @@
-"""One Redis server, asked directly; beside ``cluster``, which asks several.
+"""A single Redis server: sends commands over connections that stay open.
 
-In: commands. Out: their answers, in one round trip. Called by ``store``.
+``connection`` uses one for the whole store, ``cluster`` one for each node.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from redis import ConnectionPool
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
+import redis
 
 from sso_common.flows import Commands
 
 try:
     import hiredis
 except ImportError:  # a platform that it has no wheel for; all of this works without it
-    _pack_command: Any = None
+    pack_command: Callable[..., bytes] | None = None
 else:
-    _pack_command = hiredis.pack_command
+    pack_command = hiredis.pack_command
 
-_ONCE_MORE: Final = Retry(NoBackoff(), 1)
+#: Failures after which a single server is tried once more.
+FAILURES: Final = (redis.ConnectionError, redis.TimeoutError)
+#: Sends commands, pauses, and returns the answers.
+Exchange = Generator[None, None, list[Any]]
 
 
 class Server:
-    """Keeps connections at hand, outside of the client's pool.
+    """Keeps its open connections itself, outside of the client's pool.
 
-    The pool looks at a connection each time it hands it out or takes it back, and that takes as long
-    as Redis takes to answer (benchmarks/README.md). Here a connection comes back only when its answers
-    were read to the last, so there is nothing to look for; one that has been closed meanwhile is noticed
-    at its next use, which is then tried once more on a new one.
+    The pool checks a connection each time it hands it out or takes it back, and that takes as long as
+    Redis takes to answer (benchmarks/README.md). A connection is kept here only after all of its
+    answers were read, so there is nothing to check. If the server has closed it in the meantime, the
+    next exchange fails and is repeated on a new connection.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(
+        self, pool: redis.ConnectionPool, repeats: type[Exception] | tuple[type[Exception], ...] = FAILURES
+    ) -> None:
         self._pool = pool
+        self._repeats = repeats
         self._ready: deque[Any] = deque()
-        # A pool with a limit needs some for its other users.
+        # Leave connections to the other users of a pool that is limited.
         self._kept = pool.max_connections // 2
 
     def ask(self, commands: Commands) -> list[Any]:
-        """The answers to commands; a refusal is an answer, too.
+        """Send commands in one write and return their answers; a refusal is an answer, too.
 
-        Every command must be one that may run twice: whether a connection broke before the server was
-        asked or before it answered cannot be told. Raises ``redis.RedisError``.
+        The commands may run twice: a connection that breaks does not tell whether the server has run
+        them. Raises ``redis.RedisError``.
         """
+        return finish(self.exchange(commands))
+
+    def exchange(self, commands: Commands) -> Exchange:
+        """Do what ``ask`` does, with a pause between sending and reading."""
+        connection = self._take()
+        retries = 1
         try:
-            connection = self._ready.pop()
-        except IndexError:
-            connection = self._pool.get_connection()
-        try:
-            # redis-py's own packer takes six times as long over commands as small as these.
+            # redis-py's own packer takes six times as long for commands as small as these.
             packed = b"".join(
-                map(_pack_command, commands) if _pack_command else connection.pack_commands(commands)
+                map(pack_command, commands) if pack_command else connection.pack_commands(commands)
             )
-            answers: list[Any] = _ONCE_MORE.call_with_retry(
-                lambda: _exchange(connection, packed, len(commands)), lambda error: connection.disconnect()
-            )
+            while True:
+                try:
+                    connection.send_packed_command([packed])
+                    yield
+                    answers = read(connection, len(commands))
+                    break
+                except self._repeats:
+                    connection.disconnect()
+                    if not retries:
+                        raise
+                    retries -= 1
         except BaseException:
-            # A worker's time limit, for example: whoever used the connection next would read what is left
-            # of these answers, which is another visitor's session.
+            # A worker's time limit may interrupt this, or another node fail before the answers are read.
+            # The next user of the connection would read them, and get another visitor's session.
             self._drop(connection)
             raise
+        self._keep(connection)
+        return answers
+
+    def ping(self) -> None:
+        """Return when the server answers this Redis user. Raises ``redis.RedisError``."""
+        (answer,) = self.ask([("PING",)])
+        if isinstance(answer, redis.ResponseError):
+            raise answer
+
+    def forget(self) -> None:
+        """Close all connections that are not in use, including those of the pool."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._drop(self._ready.pop())
+        with contextlib.suppress(OSError, redis.RedisError):
+            self._pool.disconnect(inuse_connections=False)
+
+    def _take(self) -> Any:
+        try:
+            return self._ready.pop()
+        except IndexError:
+            return self._pool.get_connection()
+
+    def _keep(self, connection: Any) -> None:
         if len(self._ready) < self._kept:
             self._ready.append(connection)
         else:
             self._pool.release(connection)
-        return answers
-
-    def ping(self) -> None:
-        """Return when the server answers, to this user. Raises ``redis.RedisError``."""
-        (answer,) = self.ask([("PING",)])
-        if isinstance(answer, ResponseError):
-            raise answer
-
-    def forget(self) -> None:
-        """Close all connections that are not in use, those of the pool included."""
-        with contextlib.suppress(IndexError):
-            while True:
-                self._drop(self._ready.pop())
-        with contextlib.suppress(OSError, RedisError):
-            self._pool.disconnect(inuse_connections=False)
 
     def _drop(self, connection: Any) -> None:
         connection.disconnect()
         self._pool.release(connection)
 
 
-def _exchange(connection: Any, packed: bytes, expected: int) -> list[Any]:
-    connection.send_packed_command([packed])
+def finish(exchange: Exchange) -> list[Any]:
+    """Complete an exchange and return the answers."""
+    try:
+        while True:
+            next(exchange)
+    except StopIteration as done:
+        answers: list[Any] = done.value
+        return answers
+
+
+def read(connection: Any, expected: int) -> list[Any]:
+    """Read all answers. A refusal is returned, not raised: the answers after it must be read, too."""
     answers: list[Any] = []
-    # All answers are read before any refusal counts, so that the connection can be used again.
     while len(answers) < expected:
         try:
             answers.append(connection.read_response())
-        except ResponseError as refusal:
+        except redis.ResponseError as refusal:
             answers.append(refusal)
     return answers

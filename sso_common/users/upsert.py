@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -203,22 +203,11 @@ class Upsert:
             self.send(post_save, changes, created=True)
 
     def update(self, changes: list[Change]) -> None:
-        self.send(pre_save, changes)
-        if changed := {name for change in changes for name in change.changed}:
-            self.users.bulk_update([change.user for change in changes], sorted(changed))
-        self.send(post_save, changes, created=False)
+        update_users([(change.user, change.changed) for change in changes], self.using)
 
     def send(self, signal: ModelSignal, changes: list[Change], **extra: bool) -> None:
-        """Send a signal for each user, as ``Model.save`` does."""
         for change in changes:
-            signal.send(
-                sender=self.model,
-                instance=change.user,
-                raw=False,
-                using=self.using,
-                update_fields=None if change.is_new else frozenset(change.changed),
-                **extra,
-            )
+            send(signal, change.user, None, self.using, **extra)
 
     def write_accounts(self, changes: list[Change]) -> None:
         # One statement for new and existing accounts: bulk_update takes ten times as long.
@@ -228,6 +217,32 @@ class Upsert:
             unique_fields=["sub"],
             update_fields=["user", "version", "not_before", "is_active", "is_deleted"],
         )
+
+
+def update_users(changes: list[tuple[Any, list[str]]], using: str) -> None:
+    """Write the named fields of users in one statement, and do all else that ``Model.save`` does: send
+    signals, and set fields with ``auto_now``."""
+    for user, names in changes:
+        send(pre_save, user, names, using)
+    changed = {name for _, names in changes for name in names}
+    model = get_user_model()
+    if changed:
+        automatic = [each for each in model._meta.concrete_fields if getattr(each, "auto_now", False)]
+        for user, _ in changes:
+            for each in automatic:
+                each.pre_save(user, add=False)
+        fields = sorted(changed | {each.name for each in automatic})
+        model._base_manager.using(using).bulk_update([user for user, _ in changes], fields)
+    for user, names in changes:
+        send(post_save, user, names, using, created=False)
+
+
+def send(signal: ModelSignal, user: Any, names: list[str] | None, using: str, **extra: bool) -> None:
+    """Send a signal as ``Model.save`` does. ``names``: the fields that are updated; None for a new user."""
+    update_fields = None if names is None else frozenset(names)
+    signal.send(
+        sender=type(user), instance=user, raw=False, using=using, update_fields=update_fields, **extra
+    )
 
 
 def deactivate_accounts(subs: Iterable[uuid.UUID]) -> int:
@@ -240,9 +255,10 @@ def deactivate_accounts(subs: Iterable[uuid.UUID]) -> int:
     with transaction.atomic(using=using):
         FeedCursor.lock()
         rows = Account._default_manager.using(using).filter(pk__in=list(subs), is_active=True)
-        user_ids = list(rows.values_list("user_id", flat=True))
-        model = get_user_model()
-        values = {name: False for name in ("is_active", "is_staff") if has_field(model, name)}
-        if values:
-            model._base_manager.using(using).filter(pk__in=user_ids).update(**values)
+        users = [account.user for account in rows.select_related("user") if account.user is not None]
+        names = [name for name in ("is_active", "is_staff") if has_field(get_user_model(), name)]
+        for user in users:
+            for name in names:
+                setattr(user, name, False)
+        update_users([(user, names) for user in users], using)
         return rows.update(is_active=False)

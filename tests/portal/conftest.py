@@ -1,4 +1,4 @@
-"""Fixtures for the portal: every test has the database and an empty, real Valkey.
+"""Fixtures for the portal's tests. Every test has the database and an empty, real Valkey.
 
 Run by itself, because a process has one settings module: ``pytest tests/portal --ds=tests.portal.settings``.
 """

@@ -1,4 +1,4 @@
-"""People and browsers for the portal's tests."""
+"""Users and browsers for the portal's tests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def person(username: str = "anna", **fields: Any) -> Any:
 
 
 def browser(**defaults: Any) -> Client:
-    """A browser at the portal, with nobody signed in."""
+    """A browser at the portal, signed out."""
     return Client(headers={"host": HOST, "user-agent": "Mozilla/5.0 (X11; Linux) Firefox/140.0"}, **defaults)
 
 
 def sign_in(client: Client, username: str = "anna", *, remember: bool = False, **data: Any) -> Any:
-    """Fill in the sign-in form; returns the response."""
+    """Submit the sign-in form and return the response."""
     form = {"login": username, "password": PASSWORD, **data} | ({"remember": "on"} if remember else {})
     return client.post("/accounts/login/", form)
 
@@ -39,12 +39,17 @@ def token_of(client: Client) -> SessionToken:
 
 
 def identity_of(token: SessionToken, now: float = 0) -> Identity:
-    """What a site would read of a session. Raises where it would refuse it."""
+    """Return the identity that a site reads, or raise what the site raises."""
     record = store.run(store.read_session(token.sid)).record
     assert record is not None, "the session has ended"
     return verify_identity(record, token, conf.public_keys(), now)
 
 
+def is_live(sid: str) -> bool:
+    """Whether Redis has a record of this session."""
+    return store.run(store.read_session(sid)).record is not None
+
+
 def is_signed_in(client: Client) -> bool:
-    """Whether the portal takes a browser for signed in."""
+    """Whether a user is signed in in this browser."""
     return client.get("/").wsgi_request.user.is_authenticated

@@ -1,4 +1,4 @@
-"""The portal as it is, with a root secret of the tests' own and a database in memory.
+"""The portal's own settings, with a root secret for tests and a database in memory.
 
 ``PORTAL_TEST_DATABASE`` (an address) runs the room on another database.
 """
@@ -16,5 +16,5 @@ os.environ["DATABASE_URL"] = os.environ.get("PORTAL_TEST_DATABASE", "sqlite://:m
 from portal.settings import *  # noqa: F403
 
 ALLOWED_HOSTS = ["portal.sso.localhost", "testserver", "127.0.0.1"]
-# Argon2 is slow on purpose; one test asserts that the shipped settings use it.
+# Argon2 is slow on purpose. One test asserts that the shipped settings use it.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,4 +1,4 @@
-"""Users: every visible change draws a version, and nothing else does."""
+"""Users: every change that a site can see allocates a version, and no other change does."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.accounts import services, versions
+from portal.accounts.announcements import sessions_must_end, users_changed
 from portal.accounts.models import Tombstone, User
-from portal.accounts.signals import sessions_must_end, users_changed
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
 from sso_common.snapshot import parse_snapshot
@@ -44,7 +44,7 @@ def site() -> Site:
 
 @pytest.fixture
 def heard() -> Iterator[dict[str, list[frozenset[uuid.UUID]]]]:
-    """What the signals said."""
+    """The arguments of the signals that were sent."""
     said: dict[str, list[frozenset[uuid.UUID]]] = {"changed": [], "deleted": [], "ended": []}
 
     def changed(subs: frozenset[uuid.UUID], deleted: frozenset[uuid.UUID], **_: object) -> None:
@@ -65,7 +65,7 @@ def stored_version(user: User) -> int:
     return User.objects.values_list("version", flat=True).get(pk=user.pk)
 
 
-# --- every way of writing ----------------------------------------------------------------------
+# --- ways of writing ---------------------------------------------------------------------------
 
 
 def _save(user: User) -> None:
@@ -145,15 +145,15 @@ WRITES = {
     "bulk_create(update_conflicts)": _upsert,
     "loaddata": _load_fixture,
     "admin": _admin,
-    "e-mail address deleted": _email_address,
+    "email address deleted": _email_address,
     "allauth's change of the primary address": _allauth_primary,
     "sign_out_everywhere": services.sign_out_everywhere,
-    "bump": lambda user: versions.bump([user.pk]),
+    "assign_new_versions": lambda user: versions.assign_new_versions([user.pk]),
 }
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
-def test_every_way_of_changing_a_user_draws_a_version(ada: User, write: Callable[[User], object]) -> None:
+def test_changing_a_user_allocates_a_version(ada: User, write: Callable[[User], object]) -> None:
     before = versions.head()
 
     write(ada)
@@ -176,7 +176,7 @@ CREATIONS: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS.keys())
-def test_every_way_of_creating_a_user_draws_a_version(create: Callable[[], object]) -> None:
+def test_creating_a_user_allocates_a_version(create: Callable[[], object]) -> None:
     before = versions.head()
 
     create()
@@ -194,7 +194,7 @@ DELETIONS: dict[str, Callable[[User], object]] = {
 
 
 @pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS.keys())
-def test_every_way_of_deleting_a_user_leaves_a_tombstone(ada: User, delete: Callable[[User], object]) -> None:
+def test_deleting_a_user_leaves_a_tombstone(ada: User, delete: Callable[[User], object]) -> None:
     sub, before = ada.pk, versions.head()
 
     delete(ada)
@@ -204,8 +204,8 @@ def test_every_way_of_deleting_a_user_leaves_a_tombstone(ada: User, delete: Call
 
 
 ROLE_CHANGES: dict[str, Callable[[User, Site], object]] = {
-    "grant": lambda user, site: registry.grant(user, "site_a", "staff"),
-    "withdraw": lambda user, site: registry.withdraw(user, "site_a", "editor"),
+    "give_role": lambda user, site: registry.give_role(user, "site_a", "staff"),
+    "delete": lambda user, site: Grant.objects.get(user=user).delete(),
     "bulk_create": lambda user, site: Grant.objects.bulk_create(
         [Grant(user=user, role=site.roles.get(name="staff"))]
     ),
@@ -218,10 +218,10 @@ ROLE_CHANGES: dict[str, Callable[[User, Site], object]] = {
 
 
 @pytest.mark.parametrize("change", ROLE_CHANGES.values(), ids=ROLE_CHANGES.keys())
-def test_every_change_of_roles_draws_a_version(
+def test_change_of_roles_allocates_a_version(
     ada: User, site: Site, change: Callable[[User, Site], object]
 ) -> None:
-    registry.grant(ada, "site_a", "editor")
+    registry.give_role(ada, "site_a", "editor")
     before = versions.head()
 
     change(ada, site)
@@ -242,7 +242,7 @@ QUIET: dict[str, Callable[[User], object]] = {
 
 
 @pytest.mark.parametrize("write", QUIET.values(), ids=QUIET.keys())
-def test_a_write_that_no_site_can_see_draws_no_version(ada: User, write: Callable[[User], object]) -> None:
+def test_write_that_no_site_can_see_allocates_no_version(ada: User, write: Callable[[User], object]) -> None:
     ada.refresh_from_db()
     before = versions.head()
 
@@ -252,7 +252,7 @@ def test_a_write_that_no_site_can_see_draws_no_version(ada: User, write: Callabl
     assert stored_version(ada) == ada.version
 
 
-def test_versions_are_different_for_every_user_of_a_bulk_write() -> None:
+def test_bulk_write_gives_every_user_a_different_version() -> None:
     User.objects.bulk_create([User(username=f"u{n}", email=f"u{n}@example.com") for n in range(7)])
 
     User.objects.update(first_name="Same")
@@ -263,13 +263,13 @@ def test_versions_are_different_for_every_user_of_a_bulk_write() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_version_cannot_be_drawn_outside_of_a_transaction() -> None:
+def test_version_cannot_be_allocated_outside_of_a_transaction() -> None:
     with pytest.raises(transaction.TransactionManagementError):
-        versions.draw()
+        versions.next_version()
 
 
-def test_a_version_cannot_be_set_by_hand(ada: User) -> None:
-    with pytest.raises(ValueError, match="drawn"):
+def test_version_cannot_be_set(ada: User) -> None:
+    with pytest.raises(ValueError, match="allocated"):
         User.objects.update(version=99)
 
     ada.version = 99
@@ -278,7 +278,7 @@ def test_a_version_cannot_be_set_by_hand(ada: User) -> None:
     assert stored_version(ada) < 99
 
 
-def test_a_lost_counter_starts_after_the_newest_version(ada: User) -> None:
+def test_lost_counter_starts_after_the_newest_version(ada: User) -> None:
     ada.refresh_from_db()
     versions.VersionCounter.objects.all().delete()
 
@@ -290,7 +290,7 @@ def test_a_lost_counter_starts_after_the_newest_version(ada: User) -> None:
     assert versions.head() == ada.version
 
 
-def test_a_rolled_back_change_draws_nothing_and_is_not_announced(
+def test_rolled_back_change_allocates_no_version_and_sends_no_signal(
     ada: User, heard: dict[str, list[object]], django_capture_on_commit_callbacks: Capture
 ) -> None:
     before = versions.head()
@@ -306,7 +306,7 @@ def test_a_rolled_back_change_draws_nothing_and_is_not_announced(
 # --- stale copies ------------------------------------------------------------------------------
 
 
-def test_saving_a_stale_copy_does_not_undo_somebody_elses_change(ada: User) -> None:
+def test_saving_a_stale_copy_does_not_undo_another_change(ada: User) -> None:
     stale = User.objects.get(pk=ada.pk)
     User.objects.filter(pk=ada.pk).update(is_active=False, first_name="Augusta")
 
@@ -318,7 +318,7 @@ def test_saving_a_stale_copy_does_not_undo_somebody_elses_change(ada: User) -> N
     assert ada.not_before > 0
 
 
-def test_saving_a_stale_copy_does_not_bring_a_deleted_user_back(ada: User) -> None:
+def test_saving_a_stale_copy_does_not_resurrect_a_deleted_user(ada: User) -> None:
     stale = User.objects.get(pk=ada.pk)
     ada.delete()
 
@@ -329,7 +329,7 @@ def test_saving_a_stale_copy_does_not_bring_a_deleted_user_back(ada: User) -> No
     assert not User.objects.exists()
 
 
-def test_a_saved_change_can_be_changed_back(ada: User) -> None:
+def test_saved_change_can_be_changed_back(ada: User) -> None:
     ada.first_name = "Augusta"
     ada.save()
     ada.first_name = "Ada"
@@ -338,7 +338,7 @@ def test_a_saved_change_can_be_changed_back(ada: User) -> None:
     assert User.objects.get(pk=ada.pk).first_name == "Ada"
 
 
-def test_a_refreshed_copy_knows_what_is_in_the_database(ada: User) -> None:
+def test_refreshed_copy_saves_a_change_back_to_an_older_value(ada: User) -> None:
     User.objects.update(first_name="Augusta")
     ada.refresh_from_db(fields=["first_name"])
 
@@ -373,7 +373,7 @@ ENDINGS: dict[str, Callable[[User], object]] = {
 
 
 @pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS.keys())
-def test_deactivation_by_any_way_ends_all_sessions_and_moves_not_before(
+def test_deactivation_ends_all_sessions_and_moves_not_before(
     ada: User,
     end: Callable[[User], object],
     heard: dict[str, list[frozenset[uuid.UUID]]],
@@ -412,7 +412,7 @@ def test_not_before_never_moves_back(ada: User) -> None:
     assert User.objects.get(pk=ada.pk).not_before == moved
 
 
-def test_signing_out_everywhere_twice_in_a_second_ends_what_began_in_between(ada: User) -> None:
+def test_second_sign_out_everywhere_in_a_second_ends_sessions_in_between(ada: User) -> None:
     services.sign_out_everywhere(ada)
     in_between = max(int(time.time()), ada.not_before)
     services.sign_out_everywhere(ada)
@@ -420,7 +420,7 @@ def test_signing_out_everywhere_twice_in_a_second_ends_what_began_in_between(ada
     assert in_between < ada.not_before
 
 
-def test_a_change_of_name_ends_no_session(
+def test_change_of_name_ends_no_session(
     ada: User, heard: dict[str, list[object]], django_capture_on_commit_callbacks: Capture
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -438,29 +438,29 @@ def test_a_change_of_name_ends_no_session(
 @pytest.mark.parametrize(
     ("username", "email"), [("ADA", "x@example.com"), ("x", "ADA@example.com"), ("x", "Ada@EXAMPLE.COM")]
 )
-def test_names_and_addresses_are_unique_regardless_of_case(ada: User, username: str, email: str) -> None:
+def test_usernames_and_emails_are_unique_regardless_of_case(ada: User, username: str, email: str) -> None:
     with pytest.raises(IntegrityError):
         User.objects.create(username=username, email=email)
 
 
-def test_people_are_found_by_their_name_in_any_case(ada: User) -> None:
+def test_users_are_found_by_username_in_any_case(ada: User) -> None:
     assert User.objects.get_by_natural_key("ADA") == ada
 
 
 @pytest.mark.parametrize(("username", "email"), [("", "x@example.com"), ("x", "")])
-def test_a_user_needs_a_name_and_an_address(username: str, email: str) -> None:
+def test_user_needs_a_username_and_an_email_address(username: str, email: str) -> None:
     with pytest.raises(ValueError, match="needs"):
         User.objects.create_user(username, email)
 
 
-def test_a_new_user_can_be_found_by_allauth(ada: User) -> None:
+def test_new_user_has_an_address_at_allauth(ada: User) -> None:
     address = EmailAddress.objects.get(user=ada)
 
     assert (address.email, address.primary, address.verified) == ("ada@example.com", True, True)
     assert ada.email_verified
 
 
-def test_attack_a_changed_address_is_not_verified_until_it_is(ada: User) -> None:
+def test_attack_changed_address_is_not_verified(ada: User) -> None:
     ada.email = "victim@example.com"
     ada.save()
     assert not User.objects.get(pk=ada.pk).email_verified
@@ -475,7 +475,7 @@ def test_attack_a_changed_address_is_not_verified_until_it_is(ada: User) -> None
     assert User.objects.get(pk=ada.pk).email_verified
 
 
-def test_verification_at_allauth_reaches_the_user() -> None:
+def test_verification_at_allauth_reaches_the_user_row() -> None:
     bob = User.objects.create_user("bob", "bob@example.com")
     assert not bob.email_verified
 
@@ -523,7 +523,7 @@ def test_attack_staff_take_over_a_superuser(as_staff: Client) -> None:
     assert root.check_password("root-pw")
 
 
-def test_attack_staff_take_over_other_staff_who_may_hold_more_rights(as_staff: Client) -> None:
+def test_attack_staff_take_over_other_staff(as_staff: Client) -> None:
     boss = User.objects.create_user("boss", "boss@example.com", "boss-pw", is_staff=True)
     url = f"/admin/accounts/user/{boss.pk}"
     form = {"username": "boss", "email": "clerk2@example.com", "is_active": "on"}
@@ -544,7 +544,7 @@ def test_attack_staff_take_over_other_staff_who_may_hold_more_rights(as_staff: C
     assert boss.check_password("boss-pw")
 
 
-def test_staff_change_themselves_and_who_is_no_staff(ada: User, as_staff: Client) -> None:
+def test_staff_can_change_themselves_and_users_who_are_not_staff(ada: User, as_staff: Client) -> None:
     inline = {"grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
     for user in (ada, User.objects.get(username="clerk")):
         form = {"username": user.username, "email": f"{user.username}@example.org", "is_active": "on"}
@@ -554,7 +554,7 @@ def test_staff_change_themselves_and_who_is_no_staff(ada: User, as_staff: Client
         assert User.objects.get(pk=user.pk).email == f"{user.username}@example.org"
 
 
-def test_attack_staff_give_a_superuser_an_address_of_their_own(as_staff: Client) -> None:
+def test_attack_staff_give_a_superuser_an_email_address_of_theirs(as_staff: Client) -> None:
     from django.contrib.auth.models import Permission
 
     root = User.objects.create_superuser("root", "root@example.com", "root-pw")
@@ -572,7 +572,7 @@ def test_attack_staff_give_a_superuser_an_address_of_their_own(as_staff: Client)
     assert list(EmailAddress.objects.filter(user=root).values_list("email", flat=True)) == [root.email]
 
 
-def test_a_user_made_in_the_administration_has_an_address_at_allauth(as_staff: Client) -> None:
+def test_user_created_in_the_admin_has_an_address_at_allauth(as_staff: Client) -> None:
     form = {"username": "new", "email": "New@example.com", "usable_password": "false"}
 
     response = as_staff.post(
@@ -583,7 +583,7 @@ def test_a_user_made_in_the_administration_has_an_address_at_allauth(as_staff: C
     assert EmailAddress.objects.get(user__username="new").email == "new@example.com"
 
 
-def test_the_actions_of_the_administration_do_what_they_say(ada: User, as_staff: Client) -> None:
+def test_admin_actions_change_users(ada: User, as_staff: Client) -> None:
     url = "/admin/accounts/user/"
     as_staff.post(url, {"action": "sign_out_everywhere", "_selected_action": [str(ada.pk)]})
     ada.refresh_from_db()
@@ -607,7 +607,7 @@ def test_the_actions_of_the_administration_do_what_they_say(ada: User, as_staff:
     not_before=st.integers(0, 2**62),
     roles=st.frozensets(st.from_regex(r"\A[a-z][a-z0-9_-]{0,31}\Z"), max_size=5),
 )
-def test_every_user_makes_a_snapshot_that_every_site_accepts(
+def test_every_user_has_a_snapshot_that_sites_accept(
     username: str, first_name: str, last_name: str, is_active: bool, not_before: int, roles: frozenset[str]
 ) -> None:
     user = User(
@@ -625,5 +625,5 @@ def test_every_user_makes_a_snapshot_that_every_site_accepts(
     assert parse_snapshot(json.loads(json.dumps(snapshot.to_wire()))) == snapshot
 
 
-def test_the_migrations_are_complete(tmp_path: Path) -> None:
+def test_migrations_are_complete(tmp_path: Path) -> None:
     call_command("makemigrations", "accounts", "--check", "--dry-run", verbosity=0)

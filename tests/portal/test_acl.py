@@ -1,4 +1,4 @@
-"""The Redis user of a site: everything that ``sso_common`` does with it works, and nothing else does."""
+"""The Redis user of a site can do all that ``sso_common`` does, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from redis.exceptions import NoPermissionError
 
 from portal import keys
 from portal.registry import services
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
 from sso_common import conf, sessions, store
 from tests.servers import ValkeyServer
@@ -33,8 +34,8 @@ def other() -> Site:
 
 
 def connect(name: str, generation: int = 0) -> redis.Redis:
-    """A connection with a site's credentials; ``generation`` counts from the newest."""
-    dsn = keys.dsn_for(name)
+    """Connect with a site's credentials. ``generation`` counts from the newest."""
+    dsn = dsn_for(name)
     parts = urlsplit(dsn.redis_url)
     password = dsn.site_keys[generation].redis_password
     return redis.Redis(parts.hostname, parts.port, username=dsn.redis_user, password=password)
@@ -42,13 +43,13 @@ def connect(name: str, generation: int = 0) -> redis.Redis:
 
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
-    """Run ``sso_common`` as the site would."""
-    text = str(keys.dsn_for(name))
+    """Run ``sso_common`` as it runs at the site."""
+    text = str(dsn_for(name))
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield
 
 
-def test_a_site_can_do_all_that_sso_common_does(site: Site, valkey: ValkeyServer) -> None:
+def test_site_can_do_all_that_sso_common_does(site: Site, valkey: ValkeyServer) -> None:
     valkey.admin.set(store.identity_key("sso", SID), b"record", ex=100)
     with at_site("site_a"):
         store.ping()
@@ -108,7 +109,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("pattern", FOREIGN)
-def test_attack_a_site_tries_every_other_key(site: Site, other: Site, pattern: str) -> None:
+def test_attack_site_uses_foreign_keys(site: Site, other: Site, pattern: str) -> None:
     connection = connect("site_a")
 
     for command in COMMANDS:
@@ -136,7 +137,7 @@ def test_attack_a_site_tries_every_other_key(site: Site, other: Site, pattern: s
     ],
     ids=lambda command: command[0],
 )
-def test_attack_a_site_writes_an_identity_record(
+def test_attack_site_writes_an_identity_record(
     site: Site, valkey: ValkeyServer, command: tuple[str, ...]
 ) -> None:
     identity = store.identity_key("sso", SID)
@@ -158,7 +159,7 @@ def test_attack_a_site_writes_an_identity_record(
         ("return redis.call('HGETALL', 'sso:{AAAAAAAAAAAAAAAAAAAAAA}:site:site_b')", False),
     ],
 )
-def test_attack_a_script_of_a_site_reaches_further_than_the_site(
+def test_attack_script_of_a_site_uses_foreign_keys(
     site: Site, other: Site, valkey: ValkeyServer, script: str, *, named: bool
 ) -> None:
     identity = store.identity_key("sso", SID)
@@ -210,12 +211,12 @@ def test_attack_a_script_of_a_site_reaches_further_than_the_site(
         "WAIT 0 0",
     ],
 )
-def test_attack_a_site_runs_a_command_that_is_none_of_its_business(site: Site, command: str) -> None:
+def test_attack_site_runs_an_administrative_command(site: Site, command: str) -> None:
     with pytest.raises(NoPermissionError):
         connect("site_a").execute_command(*command.split())
 
 
-def test_a_connection_that_the_old_password_opened_ends_with_the_rotation(site: Site) -> None:
+def test_finished_rotation_closes_connections_of_the_old_password(site: Site) -> None:
     stolen = connect("site_a")
     stolen.ping()
     services.begin_rotation(site)
@@ -227,7 +228,7 @@ def test_a_connection_that_the_old_password_opened_ends_with_the_rotation(site: 
         stolen.ping()
 
 
-def test_while_a_site_rotates_both_passwords_open_and_afterwards_only_the_new_one(site: Site) -> None:
+def test_redis_accepts_both_passwords_during_a_rotation_and_then_only_the_new_one(site: Site) -> None:
     services.begin_rotation(site)
     assert connect("site_a", 0).ping()
     previous = connect("site_a", 1)
@@ -241,7 +242,7 @@ def test_while_a_site_rotates_both_passwords_open_and_afterwards_only_the_new_on
         previous.ping()
 
 
-def test_a_removed_site_is_thrown_out_at_once_and_never_gets_its_old_password_back(site: Site) -> None:
+def test_removed_site_is_disconnected_and_its_old_password_stays_invalid(site: Site) -> None:
     old = connect("site_a")
     assert old.ping()
 
@@ -256,13 +257,13 @@ def test_a_removed_site_is_thrown_out_at_once_and_never_gets_its_old_password_ba
     assert connect("site_a").ping()
 
 
-def test_users_are_saved_so_that_they_survive_a_restart_of_redis(site: Site, valkey: ValkeyServer) -> None:
+def test_redis_users_survive_a_restart(site: Site, valkey: ValkeyServer) -> None:
     valkey.restart()
 
     assert connect("site_a").ping()
 
 
-def test_the_shipped_portal_user_may_do_what_the_portal_does(valkey: ValkeyServer) -> None:
+def test_shipped_portal_user_has_the_permissions_that_the_portal_needs(valkey: ValkeyServer) -> None:
     from demo.valkey import users
 
     for line in users("sso", "operator-password", "portal-password").splitlines():

@@ -1,4 +1,4 @@
-"""The audit log: who did what to whom, however it is done."""
+"""The audit log: changes are recorded with their actor, however they are made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ User: Any = get_user_model()
 
 
 def events() -> list[tuple[Any, ...]]:
-    """(kind, subject, actor, detail), the oldest first, but for who signed in."""
+    """(kind, subject, actor, detail), the oldest first, without sign-ins."""
     rows = AuditEvent.objects.exclude(kind="signed_in").order_by("pk")
     return list(rows.values_list("kind", "sub", "actor", "detail"))
 
@@ -34,7 +34,7 @@ def anna() -> Any:
 
 @pytest.fixture
 def administrator() -> tuple[Any, Client]:
-    """A superuser and their browser, of whom the log says nothing yet."""
+    """A superuser and their browser; the log is empty."""
     cleo = person("cleo", is_staff=True, is_superuser=True)
     client = browser()
     sign_in(client, "cleo")
@@ -51,7 +51,7 @@ def administrator() -> tuple[Any, Client]:
         ("delete_selected", "deleted", ""),
     ],
 )
-def test_what_is_done_to_people_in_the_list_of_the_admin_is_written_down_with_who_did_it(
+def test_admin_actions_on_users_are_recorded_with_their_actor(
     anna: Any, administrator: tuple[Any, Client], action: str, kind: str, detail: str
 ) -> None:
     cleo, client = administrator
@@ -67,7 +67,7 @@ def test_what_is_done_to_people_in_the_list_of_the_admin_is_written_down_with_wh
     assert events() == [(kind, anna.pk, cleo.pk, detail)]
 
 
-def test_what_is_changed_on_a_persons_page_is_written_down_with_who_did_it(
+def test_changes_on_a_users_admin_page_are_recorded_with_their_actor(
     anna: Any, administrator: tuple[Any, Client]
 ) -> None:
     cleo, client = administrator
@@ -118,7 +118,7 @@ WAYS = [_save, _save_fields, _update, _bulk_update]
         ({"is_superuser": True}, ("rights_changed", "superuser: yes")),
     ],
 )
-def test_changes_of_an_account_are_written_down_however_they_are_made(
+def test_account_changes_are_recorded_however_they_are_written(
     anna: Any, write: Callable[..., None], fields: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     write(anna, **fields)
@@ -127,14 +127,14 @@ def test_changes_of_an_account_are_written_down_however_they_are_made(
 
 
 @pytest.mark.parametrize("write", WAYS)
-def test_a_write_that_changes_nothing_is_not_written_down(anna: Any, write: Callable[..., None]) -> None:
+def test_write_without_a_change_is_not_recorded(anna: Any, write: Callable[..., None]) -> None:
     write(anna, is_active=True, is_staff=False, is_superuser=False, email="anna@example.com")
     write(anna, first_name="Anneke")
 
     assert events() == []
 
 
-def test_an_expression_that_comes_to_the_same_is_no_change(anna: Any) -> None:
+def test_expression_with_the_same_value_is_not_recorded(anna: Any) -> None:
     anna.email = Lower("email")
 
     anna.save()
@@ -142,13 +142,13 @@ def test_an_expression_that_comes_to_the_same_is_no_change(anna: Any) -> None:
     assert events() == []
 
 
-def test_a_new_superuser_is_written_down() -> None:
+def test_new_superuser_is_recorded() -> None:
     root = User.objects.create_superuser("root", "root@example.com", "pw")
 
     assert events() == [("rights_changed", root.pk, None, "staff: yes, superuser: yes")]
 
 
-def test_what_is_rolled_back_is_not_written_down(anna: Any) -> None:
+def test_rolled_back_change_is_not_recorded(anna: Any) -> None:
     with transaction.atomic():
         _save(anna, is_active=False)
         transaction.set_rollback(True)
@@ -156,7 +156,7 @@ def test_what_is_rolled_back_is_not_written_down(anna: Any) -> None:
     assert events() == []
 
 
-def test_saving_a_stale_copy_takes_or_gives_no_rights(anna: Any) -> None:
+def test_saving_a_stale_copy_does_not_change_rights(anna: Any) -> None:
     stale = User.objects.get(pk=anna.pk)
     _save(anna, is_staff=True)
 

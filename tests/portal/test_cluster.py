@@ -1,4 +1,4 @@
-"""The portal at a cluster: one person's keys are on several nodes, and each node has users of its own."""
+"""The portal with a cluster: a user's keys are on several nodes, and each node has its own Redis users."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from redis.retry import Retry
 
 from demo.valkey import users as shipped_users
 from portal import keys
+from portal.registry import rights
 from portal.registry import services as registry
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
-from portal.sessions import services
-from portal.sessions import store as portal_store
+from portal.sessions import ending, following, issuing, listing, records
 from portal.sessions.models import Session
 from sso_common import client, conf, sessions, store
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyCluster, ValkeyServer, until, valkey_cluster
 
-from .people import browser, identity_of, is_signed_in, person, sign_in, token_of
+from .people import browser, identity_of, is_live, is_signed_in, person, sign_in, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +42,7 @@ def started() -> Iterator[ValkeyCluster]:
 
 @pytest.fixture(autouse=True)
 def servers(started: ValkeyCluster) -> Iterator[ValkeyCluster]:
-    """The cluster, running and empty. The portal is at it, as the shipped user for the portal."""
+    """The cluster, running and empty. The portal connects as the shipped user."""
     started.clear()
     _, portal_user = shipped_users("sso", "unused", "portal-password").splitlines()
     for node in started.nodes:
@@ -62,24 +63,24 @@ def site() -> Site:
 
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
-    """Run ``sso_common`` as the site would, with its own rights."""
-    text = str(keys.dsn_for(name))
+    """Run ``sso_common`` as it runs at the site, with the site's rights."""
+    text = str(dsn_for(name))
     with override_settings(SSO_DSN=text, CACHES={**settings.CACHES, "sso": conf.cache(text)}):
         yield
 
 
 def issue_on_all(servers: ValkeyCluster, user: Any) -> list[SessionToken]:
-    """Sessions of one user, until every primary has one."""
+    """Issue sessions of one user until every primary holds one."""
     tokens, nodes = [], set()
     while len(nodes) < 3:
-        tokens.append(services.issue(user, amr=["pwd"], remember=False)[0])
+        tokens.append(issuing.issue(user, amr=["pwd"], remember=False)[0])
         nodes.add(servers.primary_of(store.identity_key("sso", tokens[-1].sid)).port)
     return tokens
 
 
 def connect(node: ValkeyServer, name: str) -> redis.Redis:
-    """A site's own connection to one node."""
-    dsn = keys.dsn_for(name)
+    """Connect to one node with a site's credentials."""
+    dsn = dsn_for(name)
     password = dsn.site_keys[0].redis_password
     return redis.Redis(
         port=node.port, username=dsn.redis_user, password=password, retry=Retry(NoBackoff(), 0)
@@ -89,7 +90,7 @@ def connect(node: ValkeyServer, name: str) -> redis.Redis:
 # --- sessions ---------------------------------------------------------------------------------------
 
 
-def test_a_person_signs_in_at_the_form_is_known_to_a_site_and_signs_out(site: Site) -> None:
+def test_sign_in_at_the_portal_and_sign_out_at_a_site_work_on_every_node(site: Site) -> None:
     for number in range(6):  # rate limits, sessions and indexes on all nodes
         person(f"person{number}")
         visitor = browser()
@@ -104,16 +105,16 @@ def test_a_person_signs_in_at_the_form_is_known_to_a_site_and_signs_out(site: Si
             session.sign_out()
 
         assert not is_signed_in(visitor)
-        services.catch_up()
+        following.catch_up()
         assert Session.objects.get(sid=token.sid).ended_at is not None
 
 
-def test_a_change_reaches_the_records_on_every_node(site: Site, servers: ValkeyCluster) -> None:
+def test_change_reaches_the_records_on_every_node(site: Site, servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
 
     get_user_model().objects.filter(pk=user.pk).update(first_name="Anna-Lena")
-    registry.grant(user, "site_a", "editor")
+    registry.give_role(user, "site_a", "editor")
 
     for token in tokens:
         identity = identity_of(token)
@@ -128,56 +129,56 @@ def test_ending_all_sessions_leaves_nothing_on_any_node(site: Site, servers: Val
         for token in tokens:
             assert store.run(store.save_site_session(token.sid, store.Changes(put={b"cart": b"1"})))
 
-    services.end_sessions([user.pk])
+    ending.end_sessions([user.pk])
 
     names = {name for node in servers.primaries() for name in node.admin.keys("sso:*")}
     assert names == {"sso:events"}
 
 
-def test_the_list_of_sessions_has_those_of_every_node(servers: ValkeyCluster) -> None:
+def test_live_sessions_contains_those_of_every_node(servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
 
     sids = {token.sid for token in tokens}
-    assert {each.row.sid for each in services.live_sessions(user)} == sids
-    assert set(portal_store.indexed_sids([user.pk])[user.pk]) == sids
+    assert {each.row.sid for each in listing.live_sessions(user)} == sids
+    assert set(store.run(records.indexed_sids([user.pk]))[user.pk]) == sids
 
 
-def test_a_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) -> None:
+def test_sign_out_at_a_site_is_followed(site: Site, servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
     with at_site("site_a"):
         for token in tokens:
             store.run(store.end_session(token.sid, user.pk))
 
-    services.catch_up()
+    following.catch_up()
 
     assert not Session.objects.filter(ended_at__isnull=True).exists()
-    assert portal_store.indexed_sids([user.pk]) == {user.pk: []}
+    assert store.run(records.indexed_sids([user.pk])) == {user.pk: []}
 
 
-def test_a_node_that_comes_back_with_an_ended_session_does_not_keep_it(servers: ValkeyCluster) -> None:
+def test_node_that_comes_back_with_an_ended_session_does_not_keep_it(servers: ValkeyCluster) -> None:
     user = person()
     tokens = issue_on_all(servers, user)
-    services.catch_up()
+    following.catch_up()
     token, node = next((each, node) for each in tokens if (node := holder(servers, each)) in servers.lonely())
     name = store.identity_key("sso", token.sid)
     record = store.client().get(name)
-    services.end_sessions([user.pk])
+    ending.end_sessions([user.pk])
 
     store.client().set(name, record, ex=1000)  # as if from an older copy of its data
     node.restart()
     servers.wait_until_well()
-    services.catch_up()
+    following.catch_up()
 
-    assert not services.is_live(token.sid)
+    assert not is_live(token.sid)
 
 
 def holder(servers: ValkeyCluster, token: SessionToken) -> ValkeyServer:
     return servers.primary_of(store.identity_key("sso", token.sid))
 
 
-def test_attack_a_signed_request_is_replayed(site: Site) -> None:
+def test_attack_signed_request_is_replayed(site: Site) -> None:
     path = "/sso/v1/users?after=0&limit=10"
     for _ in range(6):  # nonces on all nodes
         with at_site("site_a"):
@@ -189,14 +190,14 @@ def test_attack_a_signed_request_is_replayed(site: Site) -> None:
         assert [answer.status_code for answer in answers] == [200, 401]
 
 
-def test_a_change_wakes_a_site_that_waits(site: Site) -> None:
+def test_change_wakes_a_waiting_site(site: Site) -> None:
     person()
 
     with at_site("site_a"):
         assert store.wait_for_user_event("0", 2000) is not None
 
 
-def test_the_portals_cache_is_under_its_prefix_on_every_node(servers: ValkeyCluster) -> None:
+def test_cache_keys_have_their_prefix_on_every_node(servers: ValkeyCluster) -> None:
     for number in range(12):
         cache.set(f"key{number}", number, 60)
 
@@ -209,7 +210,7 @@ def test_the_portals_cache_is_under_its_prefix_on_every_node(servers: ValkeyClus
 # --- the sites' Redis users -------------------------------------------------------------------------
 
 
-def test_a_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyCluster) -> None:
+def test_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyCluster) -> None:
     user = person()
     for token in issue_on_all(servers, user):
         with at_site("site_a"):
@@ -233,7 +234,7 @@ def test_a_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyClust
             assert store.run(store.read_session(token.sid)).record is None
 
 
-def test_attack_a_site_tries_more_at_every_node(site: Site, servers: ValkeyCluster) -> None:
+def test_attack_site_runs_other_commands_on_every_node(site: Site, servers: ValkeyCluster) -> None:
     sid = issue_on_all(servers, person())[0].sid
     for node in servers.nodes:  # the replica may become a primary
         connection = connect(node, "site_a")
@@ -254,7 +255,7 @@ def test_attack_a_site_tries_more_at_every_node(site: Site, servers: ValkeyClust
         connection.close()
 
 
-def test_a_rotation_and_a_removal_reach_every_node(site: Site, servers: ValkeyCluster) -> None:
+def test_rotation_and_removal_reach_every_node(site: Site, servers: ValkeyCluster) -> None:
     old = [connect(node, "site_a") for node in servers.nodes]
     registry.begin_rotation(site)
     new = [connect(node, "site_a") for node in servers.nodes]
@@ -275,17 +276,33 @@ def test_a_rotation_and_a_removal_reach_every_node(site: Site, servers: ValkeyCl
         each.close()
 
 
-def test_a_node_that_was_away_gets_the_users_that_it_missed(servers: ValkeyCluster) -> None:
+def test_node_that_was_down_gets_the_redis_users_that_it_missed(servers: ValkeyCluster) -> None:
     replica = servers.replicas()[0]
-    services.catch_up()
+    following.catch_up()
     replica.kill()
     until(lambda: str(replica.port) not in str(servers.nodes[1].ask("CLUSTER SLOTS")))
     registry.register("site_a", "https://a.sso.localhost")
 
     replica.start()
     servers.wait_until_well()
-    services.catch_up()
+    following.catch_up()
 
     connection = connect(replica, "site_a")
     assert connection.ping()
     connection.close()
+
+
+def test_the_check_of_rights_names_the_nodes_with_a_problem(site: Site, servers: ValkeyCluster) -> None:
+    assert rights.check("site_a") == []
+    first, second = servers.nodes[0], servers.replicas()[0]
+
+    first.ask("ACL SETUSER", "sso-site_a", "-asking", "+keys")
+    second.ask("ACL SETUSER", "sso-site_a", "+keys")
+    both = ", ".join(sorted(f"127.0.0.1:{node.port}" for node in (first, second)))
+    assert rights.check("site_a") == [
+        f"missing: find nodes (at 127.0.0.1:{first.port})",
+        f"excessive: list keys (at {both})",
+    ]
+
+    second.ask("ACL DELUSER", "sso-site_a")
+    assert rights.check("site_a") == [f"no Redis user sso-site_a (at 127.0.0.1:{second.port})"]

@@ -1,4 +1,4 @@
-"""The doctor of a site, with the Redis users that the portal sets."""
+"""``sso_doctor`` at a site, with the Redis user that the portal creates."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from portal import keys
 from portal.registry import acl, services
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
 from sso_common import checks, conf
 from sso_common.doctor import Level, redis, servers
-from sso_common.dsn import Dsn
+from sso_common.dsn import Dsn, redis_user
 from tests.servers import ValkeyServer
 
 
@@ -31,8 +31,8 @@ def at_site(dsn: Dsn) -> Iterator[None]:
         yield
 
 
-def test_a_redis_user_set_by_the_portal_is_ok(site: Site) -> None:
-    with at_site(keys.dsn_for("site_a")):
+def test_redis_user_set_by_the_portal_is_ok(site: Site) -> None:
+    with at_site(dsn_for("site_a")):
         findings = [*redis.reachable(), *servers.servers(), *redis.user()]
 
     assert [finding for finding in findings if finding.level is not Level.OK] == []
@@ -41,22 +41,22 @@ def test_a_redis_user_set_by_the_portal_is_ok(site: Site) -> None:
 
 def test_another_sites_redis_user_is_a_warning(site: Site) -> None:
     services.register("site_b", "https://b.sso.localhost")
-    other = keys.dsn_for("site_b")
+    other = dsn_for("site_b")
 
-    with at_site(replace(keys.dsn_for("site_a"), redis_url=other.redis_login_url)):
+    with at_site(replace(dsn_for("site_a"), redis_url=other.redis_login_url)):
         [finding] = redis.user()
 
     assert finding.level is Level.WARNING
     assert repr(other.redis_user) in finding.message
 
 
-def test_a_lost_redis_user_is_restored_by_the_doctors_fix(site: Site, valkey: ValkeyServer) -> None:
-    valkey.admin.execute_command("ACL DELUSER", acl.user_name("site_a"))
-    dsn = keys.dsn_for("site_a")
+def test_lost_redis_user_is_restored_as_the_doctor_says(site: Site, valkey: ValkeyServer) -> None:
+    valkey.admin.execute_command("ACL DELUSER", redis_user("sso", "site_a"))
+    dsn = dsn_for("site_a")
 
     with at_site(dsn):
         [before] = redis.reachable()
-    acl.grant_all()
+    acl.set_all_site_users()
     with at_site(dsn):
         [after] = redis.reachable()
 
@@ -65,7 +65,7 @@ def test_a_lost_redis_user_is_restored_by_the_doctors_fix(site: Site, valkey: Va
     assert after.level is Level.OK
 
 
-def test_the_portal_itself_passes_every_check() -> None:
+def test_portal_passes_every_check() -> None:
     found = [message.id for check in checks.CHECKS.values() for message in check()]
 
     assert found == []

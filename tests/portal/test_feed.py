@@ -1,4 +1,4 @@
-"""The feed: what a site is told, in which order, and who may ask."""
+"""The feed: what a site sees, in which order, and which requests are answered."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from portal.accounts.models import User
 from portal.feed import snapshots
 from portal.feed.snapshots import read_page
 from portal.registry import services as registry
-from portal.registry.models import Site
+from portal.registry.dsns import dsn_for
+from portal.registry.models import Grant, Site
 from sso_common import client, conf, identity, store
 from sso_common.dsn import Dsn
 from sso_common.exceptions import BadSignature, UnknownKey
@@ -55,13 +56,13 @@ def members() -> Site:
 
 @contextlib.contextmanager
 def at_site(name: str) -> Iterator[None]:
-    """What ``sso_common`` would do at the site."""
-    with override_settings(SSO_DSN=str(keys.dsn_for(name))):
+    """Run ``sso_common`` as it runs at the site."""
+    with override_settings(SSO_DSN=str(dsn_for(name))):
         yield
 
 
 def signed_by(name: str, path: str, *, method: str = "GET", nonce: str | None = None) -> str:
-    """The ``Authorization`` header that a site would send."""
+    """The ``Authorization`` header of a site."""
     with at_site(name):
         return client.authorization(method, path, nonce or uuid.uuid4().hex)
 
@@ -78,10 +79,10 @@ def told(site: Site, after: int = 0, limit: int = 100) -> list[UserSnapshot]:
     return list(read_page(site, after, limit).users)
 
 
-# --- what a site is told -----------------------------------------------------------------------
+# --- what a site sees --------------------------------------------------------------------------
 
 
-def test_a_site_open_to_everyone_is_told_of_every_user_once_in_their_latest_state(site: Site) -> None:
+def test_open_site_sees_every_user_once_in_their_latest_state(site: Site) -> None:
     ada, bob = people("ada", "bob")
     User.objects.filter(pk=ada.pk).update(first_name="Augusta")
 
@@ -91,7 +92,7 @@ def test_a_site_open_to_everyone_is_told_of_every_user_once_in_their_latest_stat
     assert (page.more, page.cursor, page.head) == (False, versions.head(), versions.head())
 
 
-def test_a_site_is_told_of_nothing_twice(site: Site) -> None:
+def test_site_sees_nothing_twice(site: Site) -> None:
     people("ada")
     cursor = read_page(site, 0, 100).cursor
 
@@ -101,7 +102,7 @@ def test_a_site_is_told_of_nothing_twice(site: Site) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
-def test_pages_of_any_size_make_up_the_whole_feed(site: Site, limit: int) -> None:
+def test_pages_of_any_size_contain_the_whole_feed(site: Site, limit: int) -> None:
     created = people(*(f"u{number}" for number in range(7)))
     created[3].delete()
     cursor, found, more = 0, [], True
@@ -117,7 +118,7 @@ def test_pages_of_any_size_make_up_the_whole_feed(site: Site, limit: int) -> Non
     assert cursor == versions.head()
 
 
-def test_a_deleted_user_is_a_tombstone_without_a_word_about_the_person(site: Site) -> None:
+def test_tombstone_contains_no_personal_data(site: Site) -> None:
     [ada] = people("ada")
     sub = ada.pk
     ada.delete()
@@ -127,7 +128,7 @@ def test_a_deleted_user_is_a_tombstone_without_a_word_about_the_person(site: Sit
     assert grave == UserSnapshot(sub=sub, version=grave.version, is_active=False, deleted=True)
 
 
-def test_an_inactive_user_is_told_of_as_inactive(site: Site) -> None:
+def test_inactive_user_is_inactive_in_the_feed(site: Site) -> None:
     people("ada")
     User.objects.update(is_active=False)
 
@@ -136,18 +137,18 @@ def test_an_inactive_user_is_told_of_as_inactive(site: Site) -> None:
     assert (ada.is_active, ada.deleted, ada.not_before > 0) == (False, False, True)
 
 
-def test_a_site_is_told_of_its_own_roles_alone(site: Site, members: Site) -> None:
+def test_site_sees_only_its_own_roles(site: Site, members: Site) -> None:
     [ada] = people("ada")
-    registry.grant(ada, "site_a", "editor")
-    registry.grant(ada, "site_b", "staff")
+    registry.give_role(ada, "site_a", "editor")
+    registry.give_role(ada, "site_b", "staff")
 
     assert [each.roles for each in told(site)] == [frozenset({"editor"})]
     assert [each.roles for each in told(members)] == [frozenset({"staff"})]
 
 
-def test_a_members_site_learns_nothing_of_others_not_even_that_they_are_gone(members: Site) -> None:
+def test_members_site_learns_nothing_about_non_members(members: Site) -> None:
     ada, bob, carl = people("ada", "bob", "carl")
-    registry.grant(ada, "site_b", "editor")
+    registry.give_role(ada, "site_b", "editor")
     bob.delete()
     User.objects.filter(pk=carl.pk).update(first_name="Carl")
 
@@ -157,23 +158,23 @@ def test_a_members_site_learns_nothing_of_others_not_even_that_they_are_gone(mem
     assert page.cursor == versions.head()
 
 
-def test_a_members_site_is_told_when_a_member_leaves_and_when_they_come_back(members: Site) -> None:
+def test_members_site_sees_members_leave_and_come_back(members: Site) -> None:
     [ada] = people("ada")
-    registry.grant(ada, "site_b", "editor")
+    registry.give_role(ada, "site_b", "editor")
     cursor = read_page(members, 0, 100).cursor
 
-    registry.withdraw(ada, "site_b", "editor")
+    Grant.objects.get(user=ada).delete()
     [gone] = told(members, cursor)
-    registry.grant(ada, "site_b", "staff")
+    registry.give_role(ada, "site_b", "staff")
     [back] = told(members, gone.version)
 
     assert (gone.deleted, gone.username) == (True, "")
     assert (back.deleted, back.username, back.roles) == (False, "ada", {"staff"})
 
 
-def test_a_members_site_is_told_when_a_member_is_deleted(members: Site) -> None:
+def test_members_site_sees_a_member_deleted(members: Site) -> None:
     [ada] = people("ada")
-    registry.grant(ada, "site_b", "editor")
+    registry.give_role(ada, "site_b", "editor")
     cursor = read_page(members, 0, 100).cursor
 
     ada.delete()
@@ -181,9 +182,9 @@ def test_a_members_site_is_told_when_a_member_is_deleted(members: Site) -> None:
     assert [each.deleted for each in told(members, cursor)] == [True]
 
 
-def test_a_site_that_closes_is_told_to_forget_who_is_no_member(site: Site) -> None:
+def test_site_that_becomes_members_only_sees_non_members_go(site: Site) -> None:
     ada, _bob = people("ada", "bob")
-    registry.grant(ada, "site_a", "editor")
+    registry.give_role(ada, "site_a", "editor")
     cursor = read_page(site, 0, 100).cursor
 
     site.access = "members"
@@ -193,7 +194,7 @@ def test_a_site_that_closes_is_told_to_forget_who_is_no_member(site: Site) -> No
 
 
 @pytest.mark.parametrize("count", [3, 30])
-def test_a_page_takes_the_same_few_queries_whatever_its_size(
+def test_page_takes_four_queries_whatever_its_size(
     site: Site, django_assert_num_queries: Any, count: int
 ) -> None:
     people(*(f"u{number}" for number in range(count)))
@@ -207,7 +208,7 @@ def test_a_page_takes_the_same_few_queries_whatever_its_size(
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database with as many connections as the test likes."""
+    """A database to which a test can open several connections."""
     if request.param == "postgres":
         address = request.getfixturevalue("postgres_url")
     else:
@@ -217,8 +218,8 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.postgres
-def test_a_version_is_never_visible_before_an_earlier_one(postgres_url: str) -> None:
-    """The row that is committed late got its version early: the classical way to skip it for ever."""
+def test_version_is_never_visible_before_an_earlier_one(postgres_url: str) -> None:
+    """A transaction that gets its version first and commits last must not be skipped."""
     with real_database(postgres_url) as alias:
         site = Site.objects.create(name="site_a", origin="https://a.sso.localhost", title="A")
         slow, quick = people("slow", "quick")
@@ -248,7 +249,7 @@ def test_a_version_is_never_visible_before_an_earlier_one(postgres_url: str) -> 
 
 
 def wait_for_a_lock(alias: str) -> None:
-    """Return when some connection waits for another's lock."""
+    """Return when a connection waits for a lock."""
     deadline = time.monotonic() + WAIT
     with connections[alias].cursor() as cursor:
         while time.monotonic() < deadline:
@@ -256,10 +257,10 @@ def wait_for_a_lock(alias: str) -> None:
             if cursor.fetchone()[0]:
                 return
             time.sleep(0.01)
-    pytest.fail("Nobody waits: versions are not drawn under a lock.")
+    pytest.fail("No connection waits: versions are allocated without a lock.")
 
 
-def test_what_is_committed_while_a_page_is_read_is_in_the_next_page(
+def test_change_committed_while_a_page_is_read_is_in_the_next_page(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob, carl = people("bob", "carl")
@@ -281,7 +282,7 @@ def test_what_is_committed_while_a_page_is_read_is_in_the_next_page(
     assert [(each.username, each.deleted) for each in found] == [("late", False), ("", True), ("", True)]
 
 
-def test_a_reader_that_follows_while_many_write_misses_nobody(real: str) -> None:
+def test_reader_misses_no_user_during_concurrent_writes(real: str) -> None:
     site = Site.objects.create(name="site_a", origin="https://a.sso.localhost", title="A")
     users = people(*(f"u{number}" for number in range(12)))
     done = threading.Event()
@@ -293,7 +294,7 @@ def test_a_reader_that_follows_while_many_write_misses_nobody(real: str) -> None
             with transaction.atomic(using=real):
                 User.objects.filter(pk=user.pk).update(first_name=f"{seed}-{number}")
                 if chance.random() < 0.3:
-                    versions.bump([chance.choice(users).pk])
+                    versions.assign_new_versions([chance.choice(users).pk])
                 if chance.random() < 0.2:
                     transaction.set_rollback(True, using=real)
 
@@ -324,12 +325,12 @@ def test_a_reader_that_follows_while_many_write_misses_nobody(real: str) -> None
     }
 
 
-# --- who may ask -------------------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------------------------
 
 USERS = "/sso/v1/users?after=0&limit=10"
 
 
-def test_a_site_that_signs_gets_a_signed_answer(site: Site) -> None:
+def test_signed_request_gets_a_signed_answer(site: Site) -> None:
     people("ada")
 
     response = ask(USERS, signed_by("site_a", USERS, nonce=NONCE))
@@ -342,28 +343,28 @@ def test_a_site_that_signs_gets_a_signed_answer(site: Site) -> None:
     assert [user.username for user in page.users] == ["ada"]
 
 
-def test_the_status_says_the_time_the_keys_and_the_head(site: Site) -> None:
+def test_status_contains_time_keys_and_head(site: Site) -> None:
     people("ada")
 
     began = time.time()
     answer = ask("/sso/v1/status", signed_by("site_a", "/sso/v1/status")).json()
 
     assert began <= answer["time"] <= time.time()
-    assert answer["kids"] == [kid for kid, _ in keys.public_keys()]
+    assert answer["kids"] == [kid for kid, _ in keys.keyring().public_keys]
     assert (answer["head"], answer["portal"]) == (versions.head(), "ok")
 
 
 @pytest.mark.parametrize(
     "query", ["after=x", "after=-1", "after=1.5", "limit=x", "after=²", f"after={'9' * 20}"]
 )
-def test_a_query_that_makes_no_sense_is_refused(site: Site, query: str) -> None:
+def test_invalid_query_is_refused(site: Site, query: str) -> None:
     path = f"/sso/v1/users?{query}"
 
     assert ask(path, signed_by("site_a", path)).status_code in {400, 401}
 
 
-def test_while_a_site_rotates_both_of_its_secrets_are_good_and_afterwards_only_the_new(site: Site) -> None:
-    old = keys.dsn_for("site_a")
+def test_feed_accepts_both_secrets_during_a_rotation_and_then_only_the_new_one(site: Site) -> None:
+    old = dsn_for("site_a")
     registry.begin_rotation(site)
 
     def answer_to(dsn: Dsn) -> int:
@@ -371,9 +372,9 @@ def test_while_a_site_rotates_both_of_its_secrets_are_good_and_afterwards_only_t
             header = client.authorization("GET", USERS, uuid.uuid4().hex)
         return ask(USERS, header).status_code
 
-    assert (answer_to(old), answer_to(keys.dsn_for("site_a"))) == (200, 200)
+    assert (answer_to(old), answer_to(dsn_for("site_a"))) == (200, 200)
     registry.finish_rotation(site)
-    assert (answer_to(old), answer_to(keys.dsn_for("site_a"))) == (401, 200)
+    assert (answer_to(old), answer_to(dsn_for("site_a"))) == (401, 200)
 
 
 def refused(response: Any) -> str:
@@ -399,18 +400,18 @@ def refused(response: Any) -> str:
         "SSO " + "a" * 33 + ":x",
     ],
 )
-def test_attack_a_request_without_a_readable_signature(site: Site, header: str) -> None:
+def test_attack_request_without_a_readable_signature(site: Site, header: str) -> None:
     assert refused(ask(USERS, header)) == "unsigned"
 
 
-def test_attack_an_unknown_site(site: Site) -> None:
+def test_attack_unknown_site(site: Site) -> None:
     header = signed_by("site_a", USERS).replace("site_a:", "site_x:")
 
     assert refused(ask(USERS, header)) == "bad-signature"
 
 
 @pytest.mark.parametrize("state", ["unknown", "removed", "inactive", "wrong key"])
-def test_attack_a_stranger_probes_for_the_names_of_sites(
+def test_attack_stranger_probes_for_names_of_sites(
     site: Site, state: str, caplog: pytest.LogCaptureFixture, django_assert_num_queries: Any
 ) -> None:
     header = signed_by("site_a", USERS)
@@ -425,31 +426,31 @@ def test_attack_a_stranger_probes_for_the_names_of_sites(
             header = header[:-1] + ("A" if header[-1] != "A" else "Q")
     caplog.clear()
 
-    with caplog.at_level("WARNING", "portal.feed"), django_assert_num_queries(2):
+    with caplog.at_level("WARNING", "portal.feed"), django_assert_num_queries(1):
         response = ask(USERS, header)
 
     assert refused(response) == "bad-signature"
     assert set(response.json()) == {"error", "time"}
     reason = "bad-signature" if state == "wrong key" else "unknown-site"
     said = [each.message for each in caplog.records if each.name == "portal.feed"]
-    assert said == [f"Refused a request for the feed: {reason}"]
+    assert said == [f"Refused a feed request: {reason}"]
 
 
-def test_attack_a_removed_site_asks_again(site: Site) -> None:
+def test_attack_removed_site_sends_a_request(site: Site) -> None:
     header = signed_by("site_a", USERS)
     registry.remove(site)
 
     assert refused(ask(USERS, header)) == "bad-signature"
 
 
-def test_attack_one_site_asks_in_another_sites_name(site: Site, members: Site) -> None:
+def test_attack_site_sends_a_request_in_another_sites_name(site: Site, members: Site) -> None:
     header = signed_by("site_b", USERS).replace("site_b:", "site_a:")
 
     assert refused(ask(USERS, header)) == "bad-signature"
 
 
-def test_attack_a_site_signs_with_its_other_keys(site: Site) -> None:
-    site_keys = keys.site_keys("site_a")[0]
+def test_attack_site_signs_with_its_other_keys(site: Site) -> None:
+    site_keys = dsn_for("site_a").site_keys[0]
     claims = {"m": "GET", "p": USERS, "n": NONCE}
     for key in (site_keys.secret, site_keys.django_secret_key, site_keys.redis_password):
         serializer = URLSafeTimedSerializer(
@@ -459,7 +460,7 @@ def test_attack_a_site_signs_with_its_other_keys(site: Site) -> None:
 
 
 @pytest.mark.parametrize("position", [0, 5, 40, -5, -2])
-def test_attack_a_signature_is_tampered_with(site: Site, position: int) -> None:
+def test_attack_signature_is_tampered_with(site: Site, position: int) -> None:
     header = signed_by("site_a", USERS)
     token = header.removeprefix("SSO site_a:")
     index = position % len(token)
@@ -477,17 +478,17 @@ def test_attack_a_signature_is_tampered_with(site: Site, position: int) -> None:
         "/sso/v1/status",
     ],
 )
-def test_attack_a_signature_for_another_address(site: Site, path: str) -> None:
+def test_attack_signature_for_another_address(site: Site, path: str) -> None:
     assert refused(ask(path, signed_by("site_a", USERS))) == "other-request"
 
 
-def test_attack_a_signature_for_another_method(site: Site) -> None:
+def test_attack_signature_for_another_method(site: Site) -> None:
     assert refused(ask(USERS, signed_by("site_a", USERS, method="POST"))) == "other-request"
     assert ask(USERS, signed_by("site_a", USERS), method="POST").status_code == 405
 
 
 @pytest.mark.parametrize("seconds", [-3600, -62, 62, 3600])
-def test_attack_a_stale_signature(site: Site, seconds: int) -> None:
+def test_attack_stale_signature(site: Site, seconds: int) -> None:
     now = time.time()
     with time_machine.travel(now + seconds, tick=False):
         header = signed_by("site_a", USERS)
@@ -500,7 +501,7 @@ def test_attack_a_stale_signature(site: Site, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-55, 55])
-def test_clocks_may_differ_by_less_than_a_minute(site: Site, seconds: int) -> None:
+def test_clocks_can_differ_by_less_than_a_minute(site: Site, seconds: int) -> None:
     now = time.time()
     with time_machine.travel(now + seconds, tick=False):
         header = signed_by("site_a", USERS)
@@ -509,21 +510,21 @@ def test_clocks_may_differ_by_less_than_a_minute(site: Site, seconds: int) -> No
         assert ask(USERS, header).status_code == 200
 
 
-def test_attack_a_replayed_signature(site: Site) -> None:
+def test_attack_replayed_signature(site: Site) -> None:
     header = signed_by("site_a", USERS)
 
     assert ask(USERS, header).status_code == 200
     assert refused(ask(USERS, header)) == "replayed"
 
 
-def test_a_nonce_is_remembered_for_as_long_as_its_request_could_be_replayed(
+def test_nonce_is_stored_for_as_long_as_its_request_could_be_replayed(
     site: Site, valkey: ValkeyServer
 ) -> None:
     ask(USERS, signed_by("site_a", USERS, nonce=NONCE))
 
     left = valkey.admin.ttl(f"sso:nonce:site_a:{NONCE}")
 
-    # A site whose clock is a minute ahead has signed what is fresh for two minutes.
+    # If a site's clock is a minute ahead, its request is fresh for two minutes.
     assert 120 < left <= 130
 
 
@@ -533,11 +534,11 @@ def test_two_sites_may_use_the_same_nonce(site: Site, members: Site) -> None:
 
 
 @pytest.mark.parametrize("nonce", ["short", NONCE.upper(), NONCE + "0", "x" * 32])
-def test_attack_a_nonce_that_is_none(site: Site, nonce: str) -> None:
+def test_attack_malformed_nonce(site: Site, nonce: str) -> None:
     assert refused(ask(USERS, signed_by("site_a", USERS, nonce=nonce))) == "unsigned"
 
 
-def test_where_a_replay_cannot_be_ruled_out_nobody_is_answered(site: Site, valkey: ValkeyServer) -> None:
+def test_feed_answers_503_if_redis_cannot_rule_out_a_replay(site: Site, valkey: ValkeyServer) -> None:
     header = signed_by("site_a", USERS)
     valkey.kill()
 
@@ -547,7 +548,7 @@ def test_where_a_replay_cannot_be_ruled_out_nobody_is_answered(site: Site, valke
     assert "users" not in response.json()
 
 
-def test_attack_an_answer_is_tampered_with_or_exchanged(site: Site) -> None:
+def test_attack_answer_is_tampered_with_or_exchanged(site: Site) -> None:
     people("ada")
     response = ask(USERS, signed_by("site_a", USERS, nonce=NONCE))
     signature = response.headers["SSO-Signature"]
@@ -569,12 +570,12 @@ def test_attack_an_answer_is_tampered_with_or_exchanged(site: Site) -> None:
                 verify_answer(header, nonce, body, conf.dsn().public_keys)
 
 
-def test_attack_an_answer_passes_for_an_identity_record(site: Site) -> None:
+def test_attack_answer_passes_for_an_identity_record(site: Site) -> None:
     with pytest.raises(ValueError, match="record"):
         keys.sign_detached(identity.FORMAT + b".kid.claims")
 
 
-def test_the_feed_needs_no_cookie_and_sets_none(site: Site) -> None:
+def test_feed_sets_no_cookie(site: Site) -> None:
     response = ask(USERS, signed_by("site_a", USERS))
 
     assert not response.cookies
@@ -583,7 +584,7 @@ def test_the_feed_needs_no_cookie_and_sets_none(site: Site) -> None:
 # --- waking sites ------------------------------------------------------------------------------
 
 
-def test_a_change_wakes_the_sites_and_names_nobody(
+def test_change_wakes_the_sites_and_names_no_user(
     valkey: ValkeyServer, django_capture_on_commit_callbacks: Any
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
@@ -591,11 +592,11 @@ def test_a_change_wakes_the_sites_and_names_nobody(
 
     events = [values for _, values in valkey.admin.xrange("sso:events")]
 
-    assert {"type": "user", "version": str(versions.head())} in events
+    assert {"type": "user", "site": "portal", "version": str(versions.head())} in events
     assert str(ada.pk) not in str([event for event in events if event.get("type") == "user"])
 
 
-def test_a_change_is_made_also_while_redis_cannot_wake_anybody(
+def test_change_is_saved_even_if_redis_cannot_wake_the_sites(
     valkey: ValkeyServer, django_capture_on_commit_callbacks: Any
 ) -> None:
     valkey.kill()
@@ -606,6 +607,6 @@ def test_a_change_is_made_also_while_redis_cannot_wake_anybody(
     assert User.objects.filter(username="ada").exists()
 
 
-def test_the_namespace_of_the_events_is_the_portals() -> None:
+def test_events_are_in_the_portals_namespace() -> None:
     assert store.events_key(conf.namespace()) == "sso:events"
     assert settings.SSO_DSN

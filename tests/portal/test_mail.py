@@ -1,4 +1,4 @@
-"""Mail settings in the words of the Django that runs."""
+"""The settings for mail exist in the installed version of Django."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def path_of(settings: dict[str, object]) -> object:
     [{"EMAIL_HOST": "mail.example.com"}, {"EMAIL_FOLDER": "/mail"}, {}],
     ids=["smtp", "folder", "console"],
 )
-def test_each_way_of_sending_mail_is_one_that_django_has(environment: dict[str, str]) -> None:
+def test_mail_backends_exist_in_django(environment: dict[str, str]) -> None:
     module, _, name = str(path_of(mail_settings(environment))).rpartition(".")
 
     assert hasattr(importlib.import_module(module), name)
 
 
 @pytest.mark.skipif(django.VERSION >= (6, 1), reason="Django 6.1 has MAILERS")
-def test_an_older_django_gets_the_older_names() -> None:
+def test_older_django_gets_the_older_mail_settings() -> None:
     settings = mail_settings({"EMAIL_HOST": "mail.example.com", "EMAIL_HOST_USER": "portal"})
 
     assert settings["EMAIL_HOST"] == "mail.example.com"
@@ -36,7 +36,7 @@ def test_an_older_django_gets_the_older_names() -> None:
 
 
 @pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS came with Django 6.1")
-def test_a_newer_django_gets_one_setting() -> None:
+def test_newer_django_gets_one_mail_setting() -> None:
     settings = mail_settings({"EMAIL_HOST": "mail.example.com", "EMAIL_HOST_USER": "portal"})
 
     assert list(settings) == ["MAILERS"]

@@ -1,4 +1,4 @@
-"""Where a visitor may be sent: exact origins of registered sites, the portal, and nowhere else."""
+"""Redirects lead to exact origins of registered sites or to the portal, and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from django.core.exceptions import ValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portal.registry.destinations import safe_next
 from portal.registry.models import Site
-from portal.registry.origins import check_origin, origin_of, parse_origin, safe_next
+from portal.registry.origins import check_origin, origin_of, parse_origin
 
 from .people import browser, person, sign_in
 
@@ -127,7 +128,7 @@ TRICKS = [
     "blob:http://a.sso.localhost/x",
     "view-source:http://a.sso.localhost/",
     "//a.sso.localhost/",
-    "http://c.sso.localhost/",  # registered, and not active
+    "http://c.sso.localhost/",  # registered, but inactive
     "http://a.sso.localhost/" + "x" * 5000,
     '"><script>alert(1)</script>',
     "http://a.sso.localhost/<script>",
@@ -142,7 +143,7 @@ def sites() -> None:
 
 
 @pytest.mark.parametrize("url", GOOD)
-def test_a_registered_sites_exact_origin_is_followed_as_it_was_given(url: str) -> None:
+def test_safe_next_returns_urls_of_registered_origins_unchanged(url: str) -> None:
     assert safe_next(url) == url
 
 
@@ -171,7 +172,7 @@ def test_attack_open_redirect_once_signed_in_ends_at_home() -> None:
     assert targets == {"/"}
 
 
-def test_attack_open_redirect_through_the_sign_in_form_ends_at_home() -> None:
+def test_attack_open_redirect_by_the_sign_in_form_ends_at_home() -> None:
     person()
 
     for url in ["//evil.example", "http://evil.example/", "http://a.sso.localhost:8001/", "/\\evil.example"]:
@@ -180,14 +181,14 @@ def test_attack_open_redirect_through_the_sign_in_form_ends_at_home() -> None:
 
 
 @pytest.mark.parametrize("url", TRICKS)
-def test_attack_the_signed_out_page_links_nowhere_else(url: str) -> None:
+def test_attack_signed_out_page_links_to_no_other_host(url: str) -> None:
     response = browser().get("/sso/v1/signed-out", {"next": url})
 
     assert response.status_code == 200
     assert response.context["back_to"] is None
 
 
-def test_the_signed_out_page_links_back_to_a_registered_site() -> None:
+def test_signed_out_page_links_back_to_a_registered_site() -> None:
     response = browser().get("/sso/v1/signed-out", {"next": "http://a.sso.localhost/notes/"})
 
     assert 'href="http://a.sso.localhost/notes/"' in response.text
@@ -198,7 +199,7 @@ def test_the_signed_out_page_links_back_to_a_registered_site() -> None:
 @given(
     st.text(alphabet=st.sampled_from("htp:/\\@.#?%[]a.sso.localhost evil\t\n\u3002\uff0f0189-"), max_size=60)
 )
-def test_whatever_is_followed_begins_like_a_registered_origin(tail: str) -> None:
+def test_safe_next_returns_only_registered_origins_and_paths(tail: str) -> None:
     for url in (tail, f"http:{tail}", f"http://{tail}", f"http://a.sso.localhost{tail}"):
         followed = safe_next(url)
         if followed is None:
@@ -217,7 +218,7 @@ def test_whatever_is_followed_begins_like_a_registered_origin(tail: str) -> None
         (" https://a.example.com:8443 ", "https://a.example.com:8443"),
     ],
 )
-def test_an_origin_is_normalised(text: str, origin: str) -> None:
+def test_parse_origin_normalises(text: str, origin: str) -> None:
     assert parse_origin(text) == origin
 
 
@@ -231,7 +232,7 @@ def test_an_origin_is_normalised(text: str, origin: str) -> None:
         "https://",
     ],
 )
-def test_an_address_that_is_no_origin_is_refused_in_one_sentence(text: str) -> None:
+def test_parse_origin_refuses_other_text_in_one_sentence(text: str) -> None:
     with pytest.raises(ValidationError) as caught:
         parse_origin(text)
 
@@ -247,7 +248,7 @@ def test_an_address_that_is_no_origin_is_refused_in_one_sentence(text: str) -> N
         ("http://a.example.com", "scheme"),
     ],
 )
-def test_an_origin_that_the_cookie_would_not_reach_is_refused(origin: str, code: str) -> None:
+def test_check_origin_refuses_origins_without_the_cookie(origin: str, code: str) -> None:
     with pytest.raises(ValidationError) as caught:
         check_origin(origin, "example.com")
 

@@ -1,4 +1,4 @@
-"""The portal's own pages: what they show to whom."""
+"""The portal's pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.test import RequestFactory, override_settings
 from django.urls import reverse
 
-from portal import views
+from portal import problems
 from portal.audit.models import AuditEvent
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
@@ -24,7 +24,7 @@ from .people import browser, identity_of, is_signed_in, person, sign_in, token_o
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_home_invites_a_visitor_and_shows_nobodys_sites() -> None:
+def test_home_invites_visitors_and_shows_no_sites() -> None:
     Site.objects.create(name="site_a", origin="http://a.sso.localhost", title="Notes")
 
     page = browser().get("/")
@@ -33,7 +33,7 @@ def test_home_invites_a_visitor_and_shows_nobodys_sites() -> None:
     assert "a.sso.localhost" not in page.text
 
 
-def test_home_lists_exactly_the_sites_that_a_person_may_open() -> None:
+def test_home_lists_the_sites_that_a_user_has_access_to() -> None:
     registry.register("open", "https://open.sso.localhost", title="Open")
     registry.register(
         "club", "https://club.sso.localhost", title="Club", access="members", roles={"m": "Member"}
@@ -43,7 +43,7 @@ def test_home_lists_exactly_the_sites_that_a_person_may_open() -> None:
     )
     registry.register("closed", "https://closed.sso.localhost", title="Closed")
     Site.objects.filter(name="closed").update(is_active=False)
-    registry.grant(person(), "club", "m")
+    registry.give_role(person(), "club", "m")
     client = browser()
     sign_in(client)
 
@@ -56,22 +56,22 @@ def test_home_lists_exactly_the_sites_that_a_person_may_open() -> None:
     assert "Member" in text
 
 
-def test_home_is_never_shown_from_a_cache() -> None:
+def test_home_is_not_cached() -> None:
     assert "no-store" in browser().get("/")["Cache-Control"]
 
 
-def test_a_changed_name_is_in_the_session_of_every_site_at_once() -> None:
+def test_changed_name_is_in_the_identity_record_at_once() -> None:
     person()
     client = browser()
     sign_in(client)
 
     page = client.post("/account/", {"first_name": "Anneke", "last_name": "de Boer"}, follow=True)
 
-    assert "Your name is changed" in page.text
+    assert "Your name has been changed" in page.text
     assert identity_of(token_of(client)).user.display_name == "Anneke de Boer"
 
 
-def test_a_name_that_is_too_long_changes_nothing_and_says_so() -> None:
+def test_too_long_name_is_refused_with_an_error() -> None:
     person(first_name="Anna")
     client = browser()
     sign_in(client)
@@ -79,11 +79,11 @@ def test_a_name_that_is_too_long_changes_nothing_and_says_so() -> None:
     page = client.post("/account/", {"first_name": "x" * 151, "last_name": ""})
 
     assert "errorlist" in page.text
-    assert ">Anna<" in page.text  # the header still shows who one is
+    assert ">Anna<" in page.text  # the header still shows the old name
     assert identity_of(token_of(client)).user.first_name == "Anna"
 
 
-def test_attack_a_name_is_text_and_not_markup() -> None:
+def test_attack_name_is_escaped() -> None:
     person(first_name="<script>alert(1)</script>")
     client = browser()
     sign_in(client)
@@ -92,7 +92,7 @@ def test_attack_a_name_is_text_and_not_markup() -> None:
         assert "<script>alert" not in client.get(page).text
 
 
-def test_people_end_their_own_sessions_one_by_one() -> None:
+def test_user_ends_one_of_their_sessions() -> None:
     user = person()
     here, there = browser(), browser()
     sign_in(here)
@@ -106,7 +106,7 @@ def test_people_end_their_own_sessions_one_by_one() -> None:
     assert AuditEvent.objects.filter(kind="session_ended", sub=user.pk).count() == 1
 
 
-def test_ending_the_current_session_is_signing_out() -> None:
+def test_ending_the_current_session_signs_out() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -117,7 +117,7 @@ def test_ending_the_current_session_is_signing_out() -> None:
     assert response.cookies["__Secure-sso"].value == ""
 
 
-def test_attack_one_person_ends_anothers_session() -> None:
+def test_attack_user_ends_another_users_session() -> None:
     person()
     person("mallory")
     client, mallory = browser(), browser()
@@ -131,14 +131,12 @@ def test_attack_one_person_ends_anothers_session() -> None:
 
 
 @pytest.mark.parametrize("sid", ["", "x", "A" * 21 + "\x00", "\x00" * 22, "é" * 22, "A" * 5000])
-def test_attack_what_is_no_session_is_a_404_and_reaches_no_database(
-    sid: str, django_assert_max_num_queries: Any
-) -> None:
+def test_attack_invalid_sid_is_a_404_without_a_query(sid: str, django_assert_max_num_queries: Any) -> None:
     person()
     client = browser()
     sign_in(client)
 
-    with django_assert_max_num_queries(1) as captured:  # who asks
+    with django_assert_max_num_queries(1) as captured:  # the user
         response = client.post("/account/sessions/end/", {"sid": sid})
 
     assert response.status_code == 404
@@ -159,7 +157,7 @@ def test_sign_out_everywhere_ends_every_session() -> None:
 
 
 @pytest.mark.parametrize("path", ["/account/", "/accounts/email/", "/accounts/password/change/"])
-def test_account_pages_lead_visitors_to_the_sign_in_and_back(path: str) -> None:
+def test_account_pages_redirect_visitors_to_sign_in(path: str) -> None:
     response = browser().get(path)
 
     assert response["Location"].startswith("/accounts/login/?next=")
@@ -180,7 +178,7 @@ def test_account_pages_lead_visitors_to_the_sign_in_and_back(path: str) -> None:
         "/sso/v1/signed-out",
     ],
 )
-def test_every_page_for_visitors_is_ours(path: str) -> None:
+def test_pages_for_visitors_have_our_layout(path: str) -> None:
     page = browser().get(path)
 
     assert page.status_code == 200
@@ -192,7 +190,7 @@ def test_every_page_for_visitors_is_ours(path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/account/", "/accounts/email/", "/accounts/password/change/", "/accounts/logout/"]
 )
-def test_every_page_for_people_is_ours(path: str) -> None:
+def test_pages_for_users_have_our_layout(path: str) -> None:
     person()
     client = browser()
     sign_in(client)
@@ -204,7 +202,7 @@ def test_every_page_for_people_is_ours(path: str) -> None:
     assert page.text.count("<h1>") == 1
 
 
-def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
+def test_pages_load_only_own_files_and_run_nothing_inline() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -219,14 +217,14 @@ def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline() -> None:
 @pytest.mark.parametrize(
     ("view", "status"),
     [
-        (views.bad_request, 400),
-        (views.forbidden, 403),
-        (views.csrf_failure, 403),
-        (views.not_found, 404),
-        (views.server_error, 500),
+        (problems.bad_request, 400),
+        (problems.forbidden, 403),
+        (problems.csrf_failure, 403),
+        (problems.not_found, 404),
+        (problems.server_error, 500),
     ],
 )
-def test_pages_about_trouble_need_neither_session_nor_database(
+def test_error_pages_need_neither_session_nor_database(
     view: object, status: int, rf: RequestFactory, valkey: ValkeyServer
 ) -> None:
     valkey.kill()
@@ -237,7 +235,7 @@ def test_pages_about_trouble_need_neither_session_nor_database(
     assert response.text.count("<h1>") == 1
 
 
-def test_the_family_look_is_the_same_file_everywhere() -> None:
+def test_shared_styles_are_the_same_file_everywhere() -> None:
     here = Path(settings.BASE_DIR) / "static" / "portal" / "family.css"
     there = Path(settings.BASE_DIR).parent / "site_a" / "static" / "site_a" / "family.css"
 
@@ -247,13 +245,13 @@ def test_the_family_look_is_the_same_file_everywhere() -> None:
 # --- administration -----------------------------------------------------------------------------------
 
 
-def test_the_admin_leads_visitors_to_the_one_sign_in() -> None:
+def test_admin_redirects_visitors_to_the_portals_sign_in() -> None:
     response = browser().get("/admin/registry/site/", follow=True)
 
     assert response.redirect_chain[-1][0] == "/accounts/login/?next=/admin/registry/site/"
 
 
-def test_the_admin_is_a_403_for_people_who_are_no_staff_and_no_loop() -> None:
+def test_admin_answers_403_without_a_loop_for_users_who_are_not_staff() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -261,10 +259,10 @@ def test_the_admin_is_a_403_for_people_who_are_no_staff_and_no_loop() -> None:
     response = client.get("/admin/", follow=True)
 
     assert response.status_code == 403
-    assert "You may not enter here" in response.text
+    assert "You don't have access to this page" in response.text
 
 
-def test_the_admin_works_for_staff() -> None:
+def test_admin_works_for_staff() -> None:
     person("cleo", is_staff=True, is_superuser=True)
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
     client = browser()
@@ -283,7 +281,7 @@ def test_the_admin_works_for_staff() -> None:
     assert not is_signed_in(client)
 
 
-def test_a_site_registered_in_the_admin_gets_its_redis_user(valkey: ValkeyServer) -> None:
+def test_site_registered_in_the_admin_gets_its_redis_user(valkey: ValkeyServer) -> None:
     person("cleo", is_staff=True, is_superuser=True)
     client = browser()
     sign_in(client, "cleo")
@@ -326,7 +324,7 @@ def test_staff_end_sessions_in_the_admin() -> None:
     assert not is_signed_in(victim)
 
 
-def test_a_role_given_in_the_admin_is_written_down_with_who_gave_it() -> None:
+def test_role_given_in_the_admin_is_recorded_with_its_actor() -> None:
     cleo = person("cleo", is_staff=True, is_superuser=True)
     anna = person()
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
@@ -344,8 +342,8 @@ def test_a_role_given_in_the_admin_is_written_down_with_who_gave_it() -> None:
 
 
 @override_settings(ROOT_URLCONF="portal.urls")
-def test_an_address_that_is_not_there_is_our_404() -> None:
-    assert "There is nothing here" in browser().get("/nope/").text
+def test_unknown_address_shows_our_404_page() -> None:
+    assert "Page not found" in browser().get("/nope/").text
 
 
 @pytest.mark.parametrize(
@@ -359,5 +357,5 @@ def test_an_address_that_is_not_there_is_our_404() -> None:
         ("", "Unknown browser"),
     ],
 )
-def test_a_device_has_a_name_that_people_recognise(agent: str, name: str) -> None:
+def test_device_name_has_browser_and_system(agent: str, name: str) -> None:
     assert device_name(agent) == name

@@ -1,4 +1,4 @@
-"""Sites and roles: who may enter where, and the commands that register and rotate sites."""
+"""Sites and roles: who has access to which site, and the commands for operators."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 
 from portal import keys
 from portal.registry import services
+from portal.registry.access import access_map, access_maps, roles_by_site
 from portal.registry.models import Grant, Role, Site
 from sso_common.dsn import Dsn, parse_dsn
 from tests.servers import ValkeyServer
@@ -27,78 +28,78 @@ A = "https://a.sso.localhost"
 
 
 def dsn_in(text: str) -> Dsn:
-    """The DSN that a command printed, alone on its line."""
+    """Parse the line that a command printed."""
     return parse_dsn(text.removesuffix("\n"))
 
 
 def run(*arguments: str) -> tuple[str, str]:
-    """Run a command; returns what it printed, and what it said."""
+    """Run a command and return its output and its messages."""
     out, err = StringIO(), StringIO()
     call_command(*arguments, stdout=out, stderr=err)
     return out.getvalue(), err.getvalue()
 
 
-# --- who may enter ------------------------------------------------------------------------------------
+# --- access ------------------------------------------------------------------------------------------
 
 
-def test_entry_is_closed_unless_something_opens_it() -> None:
+def test_access_map_contains_only_sites_that_are_open_to_the_user() -> None:
     anna, ben, gone = person(), person("ben"), person("gone", is_active=False)
     services.register("open", "https://o.sso.localhost", roles={"editor": ""})
     services.register("club", "https://c.sso.localhost", access="members", roles={"member": ""})
     services.register("shut", "https://s.sso.localhost", roles={"member": ""})
     Site.objects.filter(name="shut").update(is_active=False)
     for user in (ben, gone):
-        services.grant(user, "club", "member")
-        services.grant(user, "shut", "member")
+        services.give_role(user, "club", "member")
+        services.give_role(user, "shut", "member")
 
-    assert services.entry_map(anna) == {"portal": frozenset(), "open": frozenset()}
-    assert services.entry_map(ben) == {
+    assert access_map(anna) == {"portal": frozenset(), "open": frozenset()}
+    assert access_map(ben) == {
         "portal": frozenset(),
         "open": frozenset(),
         "club": frozenset({"member"}),
     }
-    assert services.entry_map(gone) == {}
+    assert access_map(gone) == {}
 
 
-def test_entry_of_many_people_is_two_queries(django_assert_num_queries: Any) -> None:
+def test_access_maps_takes_two_queries(django_assert_num_queries: Any) -> None:
     people = [person(f"user{number}") for number in range(20)]
 
     with django_assert_num_queries(2):
-        maps = services.entry_maps(people)
+        maps = access_maps(people)
 
     assert len(maps) == 20
 
 
-def test_a_role_is_given_once_and_taken_for_good() -> None:
+def test_role_is_given_once() -> None:
     anna = person()
     services.register("site_a", A, roles={"editor": "Editor"})
 
-    services.grant(anna, "site_a", "editor")
-    services.grant(anna, "site_a", "editor")
+    services.give_role(anna, "site_a", "editor")
+    services.give_role(anna, "site_a", "editor")
     assert Grant.objects.count() == 1
-    services.withdraw(anna, "site_a", "editor")
+    Grant.objects.get().delete()
 
-    assert services.roles_by_site([anna.pk]) == {}
+    assert roles_by_site([anna.pk]) == {}
     with pytest.raises(Role.DoesNotExist):
-        services.grant(anna, "site_a", "unknown")
+        services.give_role(anna, "site_a", "unknown")
 
 
 @pytest.mark.parametrize(
     ("name", "origin", "word"),
     [
-        ("portal", A, "own name"),
-        ("Site", A, "small letters"),
-        ("1site", A, "small letters"),
-        ("site:a", A, "small letters"),
+        ("portal", A, "reserved"),
+        ("Site", A, "lower-case letters"),
+        ("1site", A, "lower-case letters"),
+        ("site:a", A, "lower-case letters"),
         ("x" * 33, A, "32"),
         ("site_a", "https://a.elsewhere.com", "not under the parent domain"),
         ("site_a", "http://portal.sso.localhost", "portal's own address"),
-        ("site_a", "a.sso.localhost", "looks like"),
+        ("site_a", "a.sso.localhost", "Enter an address"),
         ("taken", "https://new.sso.localhost", "already exists"),
         ("site_a", "https://taken.sso.localhost/", "already exists"),
     ],
 )
-def test_a_site_that_cannot_be_is_refused_in_words(name: str, origin: str, word: str) -> None:
+def test_invalid_site_is_refused_with_a_message(name: str, origin: str, word: str) -> None:
     services.register("taken", "https://taken.sso.localhost")
 
     with pytest.raises(ValidationError) as caught:
@@ -111,7 +112,7 @@ def test_a_site_that_cannot_be_is_refused_in_words(name: str, origin: str, word:
 # --- manage.py sso_site -------------------------------------------------------------------------------
 
 
-def test_adding_a_site_prints_its_dsn_alone() -> None:
+def test_adding_a_site_prints_only_its_dsn() -> None:
     out, err = run(
         "sso_site", "add", "site_a", A, "--title", "Notes", "--role", "editor:Editor", "--role", "staff"
     )
@@ -123,22 +124,22 @@ def test_adding_a_site_prints_its_dsn_alone() -> None:
         "sso.localhost",
         "http://portal.sso.localhost",
     )
-    assert dsn.public_keys == keys.public_keys()
+    assert dsn.public_keys == keys.keyring().public_keys
     assert "@" not in dsn.redis_url
     assert "SSO_DSN" in err
     assert list(Role.objects.values_list("name", "label")) == [("editor", "Editor"), ("staff", "Staff")]
 
 
-def test_adding_a_site_twice_is_refused_unless_that_is_fine(valkey: ValkeyServer) -> None:
+def test_adding_a_site_again_needs_if_missing(valkey: ValkeyServer) -> None:
     first, _ = run("sso_site", "add", "site_a", A)
-    with pytest.raises(CommandError, match="registered already"):
+    with pytest.raises(CommandError, match="already registered"):
         run("sso_site", "add", "site_a", A)
     valkey.admin.acl_deluser("sso-site_a")
 
     again, said = run("sso_site", "add", "site_a", A, "--if-missing", "--role", "late")
 
     assert again == first
-    assert "registered already" in said
+    assert "already registered" in said
     assert Role.objects.get().name == "late"
     assert "sso-site_a" in valkey.admin.acl_users()
 
@@ -147,14 +148,14 @@ def test_adding_a_site_twice_is_refused_unless_that_is_fine(valkey: ValkeyServer
     ("arguments", "word"),
     [
         (("add", "site_a", "https://a.elsewhere.com"), "not under the parent domain"),
-        (("add", "site_a", "nonsense"), "looks like"),
-        (("add", "UPPER", A), "small letters"),
+        (("add", "site_a", "nonsense"), "Enter an address"),
+        (("add", "UPPER", A), "lower-case letters"),
         (("dsn", "nobody"), "There is no site named 'nobody'. Registered: none."),
         (("rotate", "nobody"), "no site named"),
         (("remove", "nobody"), "no site named"),
     ],
 )
-def test_the_site_command_refuses_in_one_sentence(arguments: tuple[str, ...], word: str) -> None:
+def test_sso_site_refuses_in_one_sentence(arguments: tuple[str, ...], word: str) -> None:
     with pytest.raises(CommandError) as caught:
         run("sso_site", *arguments)
 
@@ -162,7 +163,7 @@ def test_the_site_command_refuses_in_one_sentence(arguments: tuple[str, ...], wo
     assert "\n" not in str(caught.value)
 
 
-def test_redis_away_leaves_no_half_registered_site(valkey: ValkeyServer) -> None:
+def test_registering_without_redis_leaves_no_site(valkey: ValkeyServer) -> None:
     valkey.kill()
 
     with pytest.raises(CommandError, match="nothing was changed"):
@@ -171,23 +172,23 @@ def test_redis_away_leaves_no_half_registered_site(valkey: ValkeyServer) -> None
     assert not Site.objects.exists()
 
 
-def test_a_site_rotates_through_its_dsn() -> None:
+def test_sso_site_rotate_prints_the_new_dsn() -> None:
     old, _ = run("sso_site", "add", "site_a", A)
 
     both, said = run("sso_site", "rotate", "site_a")
     assert dsn_in(both).secrets[1:] == dsn_in(old).secrets
     assert "--finish" in said
-    with pytest.raises(CommandError, match="being rotated already"):
+    with pytest.raises(CommandError, match="has not finished"):
         run("sso_site", "rotate", "site_a")
-    assert "being rotated" in run("sso_site", "list")[0]
+    assert "rotation in progress" in run("sso_site", "list")[0]
 
     new, _ = run("sso_site", "rotate", "site_a", "--finish")
     assert dsn_in(new).secrets == dsn_in(both).secrets[:1]
-    with pytest.raises(CommandError, match="not being rotated"):
+    with pytest.raises(CommandError, match="no rotation to finish"):
         run("sso_site", "rotate", "site_a", "--finish")
 
 
-def test_a_site_that_comes_back_under_its_name_has_new_secrets() -> None:
+def test_site_registered_again_has_new_secrets() -> None:
     first, _ = run("sso_site", "add", "site_a", A)
     run("sso_site", "rotate", "site_a")
     second = dsn_in(run("sso_site", "dsn", "site_a")[0])
@@ -198,7 +199,7 @@ def test_a_site_that_comes_back_under_its_name_has_new_secrets() -> None:
     assert not set(dsn_in(third).secrets) & {*dsn_in(first).secrets, *second.secrets}
 
 
-def test_lost_redis_users_can_be_set_again(valkey: ValkeyServer) -> None:
+def test_sso_site_acl_restores_lost_redis_users(valkey: ValkeyServer) -> None:
     run("sso_site", "add", "site_a", A)
     valkey.admin.acl_deluser("sso-site_a")
 
@@ -210,7 +211,7 @@ def test_lost_redis_users_can_be_set_again(valkey: ValkeyServer) -> None:
 # --- manage.py sso_sessions ---------------------------------------------------------------------------
 
 
-def test_an_operator_lists_and_ends_sessions() -> None:
+def test_operator_lists_and_ends_sessions() -> None:
     person()
     here, there = browser(), browser()
     sign_in(here)
@@ -226,22 +227,22 @@ def test_an_operator_lists_and_ends_sessions() -> None:
     run("sso_sessions", "revoke", "--person", "anna")
 
     assert not is_signed_in(there)
-    assert run("sso_sessions", "reap")[0] == "2 ended sessions are gone from Redis.\n"
-    # Until they expire, only their rows keep them ended should an old Redis come back.
-    assert run("sso_sessions", "prune", "--days", "0")[0] == "0 sessions are forgotten.\n"
+    assert run("sso_sessions", "reap")[0] == "2 ended sessions were deleted from Redis.\n"
+    # Until a session expires, only its row keeps it ended if an old Redis comes back.
+    assert run("sso_sessions", "prune", "--days", "0")[0] == "0 sessions were deleted.\n"
     with time_machine.travel(time.time() + 8 * 86400):
-        assert run("sso_sessions", "prune", "--days", "0")[0] == "2 sessions are forgotten.\n"
+        assert run("sso_sessions", "prune", "--days", "0")[0] == "2 sessions were deleted.\n"
 
 
 @pytest.mark.parametrize(
     "arguments", [("list", "nobody"), ("revoke", "--sid", "x"), ("revoke", "--person", "nobody")]
 )
-def test_the_session_command_refuses_what_is_not_there(arguments: tuple[str, ...]) -> None:
+def test_sso_sessions_refuses_unknown_sessions_and_people(arguments: tuple[str, ...]) -> None:
     with pytest.raises(CommandError, match="There is no"):
         run("sso_sessions", *arguments)
 
 
-def test_commands_say_when_redis_is_away(valkey: ValkeyServer) -> None:
+def test_commands_report_an_outage_of_redis(valkey: ValkeyServer) -> None:
     valkey.kill()
 
     for arguments in (("sso_sessions", "reap"), ("demo_data", f"--site=site_a={A}")):
@@ -254,7 +255,7 @@ def test_commands_say_when_redis_is_away(valkey: ValkeyServer) -> None:
 DEMO = ("demo_data", "--site=site_a=http://a.sso.localhost:8001", "--site=site_b=http://b.sso.localhost:8002")
 
 
-def test_the_demo_makes_people_who_can_sign_in_and_sites_with_roles() -> None:
+def test_demo_data_creates_people_who_can_sign_in_and_sites_with_roles() -> None:
     data = json.loads(run(*DEMO, "--json")[0])
 
     assert [each["username"] for each in data["credentials"]] == ["anna", "ben", "cleo"]
@@ -267,11 +268,11 @@ def test_the_demo_makes_people_who_can_sign_in_and_sites_with_roles() -> None:
         "site_b": "site_b",
     }
     ben = get_user_model().objects.get(username="ben")
-    assert services.entry_map(ben)["site_a"] == {"staff", "editor"}
+    assert access_map(ben)["site_a"] == {"staff", "editor"}
     assert get_user_model().objects.get(username="cleo").is_superuser
 
 
-def test_the_demo_can_be_prepared_again_and_moves_with_its_ports() -> None:
+def test_demo_data_can_run_again_and_updates_addresses() -> None:
     first, _ = run(*DEMO)
     get_user_model().objects.filter(username="anna").update(first_name="Renamed")
     Grant.objects.all().delete()
@@ -281,5 +282,5 @@ def test_the_demo_can_be_prepared_again_and_moves_with_its_ports() -> None:
     assert second == first
     assert Site.objects.get(name="site_a").origin == "http://a.sso.localhost:9001"
     assert get_user_model().objects.get(username="anna").first_name == "Renamed"
-    assert not Grant.objects.exists()  # what a person changed in the demo stays changed
+    assert not Grant.objects.exists()  # changes made in the demo are kept
     assert "demo-password-anna" in first

@@ -1,4 +1,4 @@
-"""A session's life: issued, signed anew, ended, and kept ended."""
+"""Sessions are issued, re-signed, ended, and stay ended."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.utils import timezone
 
-from portal import audit
 from portal.accounts.services import sign_out_everywhere
+from portal.audit import services as audit
 from portal.audit.models import AuditEvent
+from portal.registry import access
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
-from portal.sessions import services
-from portal.sessions import store as portal_store
+from portal.sessions import ending, following, issuing, listing, records, resigning
 from portal.sessions.models import EndReason, Progress, Session
 from portal.sessions.signing import sign_record
+from portal.sessions.stream import read_sign_outs
 from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
 from sso_common.store import administration
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyServer
 
-from .people import identity_of, person
+from .people import identity_of, is_live, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def issue(user: Any, *, remember: bool = False) -> SessionToken:
-    return services.issue(user, amr=["pwd"], remember=remember)[0]
+    return issuing.issue(user, amr=["pwd"], remember=remember)[0]
 
 
 def is_alive(token: SessionToken) -> bool:
-    return services.is_live(token.sid)
+    return is_live(token.sid)
 
 
 def record_of(token: SessionToken) -> bytes:
@@ -56,11 +57,11 @@ def redis_keys(valkey: ValkeyServer) -> set[str]:
 # --- issuing ----------------------------------------------------------------------------------------
 
 
-def test_a_session_says_who_since_when_how_and_where_to() -> None:
+def test_issued_identity_contains_user_times_methods_and_sites() -> None:
     user = person(first_name="Anna")
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": "Editor"})
     registry.register("site_b", "https://b.sso.localhost", access="members")
-    registry.grant(user, "site_a", "editor")
+    registry.give_role(user, "site_a", "editor")
     user.refresh_from_db()
 
     with time_machine.travel(1_800_000_000, tick=False):
@@ -75,7 +76,7 @@ def test_a_session_says_who_since_when_how_and_where_to() -> None:
     assert dict(identity.sites) == {"portal": frozenset(), "site_a": frozenset({"editor"})}
 
 
-def test_remember_me_lasts_longer_and_never_for_ever(valkey: ValkeyServer) -> None:
+def test_remember_me_extends_both_timeouts(valkey: ValkeyServer) -> None:
     token = issue(person(), remember=True)
 
     identity = identity_of(token)
@@ -85,7 +86,7 @@ def test_remember_me_lasts_longer_and_never_for_ever(valkey: ValkeyServer) -> No
     )
 
 
-def test_no_secret_is_stored_anywhere(valkey: ValkeyServer) -> None:
+def test_issuing_stores_no_secret(valkey: ValkeyServer) -> None:
     token = issue(person())
 
     row = Session.objects.get(sid=token.sid)
@@ -96,7 +97,7 @@ def test_no_secret_is_stored_anywhere(valkey: ValkeyServer) -> None:
     )
 
 
-def test_the_index_forgets_itself_with_the_longest_session(valkey: ValkeyServer) -> None:
+def test_index_expires_with_the_longest_session(valkey: ValkeyServer) -> None:
     user = person()
     issue(user, remember=True)
     issue(user)
@@ -104,7 +105,7 @@ def test_the_index_forgets_itself_with_the_longest_session(valkey: ValkeyServer)
     assert valkey.admin.ttl(store.user_key("sso", user.pk)) == pytest.approx(90 * 86400, abs=60)
 
 
-def test_redis_away_means_nobody_is_signed_in_and_no_row_says_so(valkey: ValkeyServer) -> None:
+def test_issuing_without_redis_leaves_no_row(valkey: ValkeyServer) -> None:
     user = person()
     valkey.kill()
 
@@ -114,7 +115,7 @@ def test_redis_away_means_nobody_is_signed_in_and_no_row_says_so(valkey: ValkeyS
     assert not Session.objects.exists()
 
 
-def test_who_signed_out_everywhere_can_sign_in_again_within_the_same_second() -> None:
+def test_user_can_sign_in_again_in_the_second_of_a_sign_out_everywhere() -> None:
     user = person()
     with time_machine.travel(1_800_000_000, tick=False):
         sign_out_everywhere(user)
@@ -124,30 +125,30 @@ def test_who_signed_out_everywhere_can_sign_in_again_within_the_same_second() ->
     assert identity_of(token).auth_time >= user.not_before
 
 
-def test_a_change_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_while_a_record_is_written_reaches_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
-    entry_map = registry.entry_map
+    access_map = access.access_map
 
     def change_meanwhile(asked: Any) -> Any:
-        # Committed before the record and its index entry exist, so that re-signing finds nothing.
+        # Committed before the record and its index entry exist, so re-signing finds nothing.
         get_user_model().objects.filter(pk=user.pk).update(first_name="Changed")
-        return entry_map(asked)
+        return access_map(asked)
 
-    monkeypatch.setattr(registry, "entry_map", change_meanwhile)
+    monkeypatch.setattr(access, "access_map", change_meanwhile)
     token = issue(user)
 
     assert identity_of(token).user.first_name == "Changed"
 
 
-def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deactivation_while_a_record_is_written_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
-    entry_map = registry.entry_map
+    access_map = access.access_map
 
     def deactivate_meanwhile(asked: Any) -> Any:
         get_user_model().objects.filter(pk=user.pk).update(is_active=False)
-        return entry_map(asked)
+        return access_map(asked)
 
-    monkeypatch.setattr(registry, "entry_map", deactivate_meanwhile)
+    monkeypatch.setattr(access, "access_map", deactivate_meanwhile)
     token = issue(user)
 
     assert not is_alive(token)
@@ -158,30 +159,30 @@ def test_a_deactivation_while_the_record_is_written_is_not_missed(monkeypatch: p
     [{"is_active": False}, {"access": "members"}, {"name": "site_c"}],
     ids=lambda each: next(iter(each)),
 )
-def test_a_site_that_closes_while_the_record_is_written_is_not_in_it(
+def test_record_written_while_a_site_closes_does_not_contain_the_site(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     user = person()
     registry.register("site_a", "https://a.sso.localhost")
-    entry_map = registry.entry_map
+    access_map = access.access_map
 
     def close_meanwhile(asked: Any) -> Any:
-        monkeypatch.setattr(registry, "entry_map", entry_map)
-        sites = entry_map(asked)
-        # Committed before there is a row, so that nobody finds this session to sign it anew.
+        monkeypatch.setattr(access, "access_map", access_map)
+        sites = access_map(asked)
+        # Committed before the row exists, so re-signing does not find the session.
         Site.objects.filter(name="site_a").update(**change)
         return sites
 
-    monkeypatch.setattr(registry, "entry_map", close_meanwhile)
+    monkeypatch.setattr(access, "access_map", close_meanwhile)
     token = issue(user)
 
     assert not identity_of(token).is_admitted_to("site_a")
 
 
-# --- signing anew -----------------------------------------------------------------------------------
+# --- re-signing -------------------------------------------------------------------------------------
 
 
-def test_a_change_of_the_user_reaches_every_live_session_at_once() -> None:
+def test_change_of_a_user_reaches_all_live_sessions() -> None:
     user = person()
     tokens = [issue(user), issue(user, remember=True)]
 
@@ -192,13 +193,13 @@ def test_a_change_of_the_user_reaches_every_live_session_at_once() -> None:
     assert {identity_of(token).user.version for token in tokens} == {user.version}
 
 
-def test_signing_anew_changes_neither_session_nor_its_times(valkey: ValkeyServer) -> None:
+def test_resigning_changes_neither_session_nor_its_times(valkey: ValkeyServer) -> None:
     user = person()
     token = issue(user)
     before = identity_of(token)
     valkey.admin.pexpire(store.identity_key("sso", token.sid), 1_000_000)
 
-    services.resign([user.pk])
+    resigning.resign([user.pk])
 
     after = identity_of(token)
     assert replace(after, iat=before.iat) == before
@@ -206,7 +207,7 @@ def test_signing_anew_changes_neither_session_nor_its_times(valkey: ValkeyServer
 
 
 @pytest.mark.parametrize("way", ["save", "queryset", "bulk", "delete", "queryset_delete", "cascade", "move"])
-def test_a_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
+def test_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
     user, other = person(), person("ben")
     site = registry.register("site_a", "https://a.sso.localhost", roles={"editor": "", "staff": ""})
     role, staff = Role.objects.get(name="editor"), Role.objects.get(name="staff")
@@ -237,10 +238,10 @@ def test_a_role_reaches_live_sessions_however_it_is_written(way: str) -> None:
     assert identity_of(others).roles_at(site.name) == ({"editor"} if way == "move" else set())
 
 
-def test_a_renamed_role_reaches_live_sessions() -> None:
+def test_renamed_role_reaches_live_sessions() -> None:
     user = person()
     registry.register("site_a", "https://a.sso.localhost", roles={"editor": ""})
-    registry.grant(user, "site_a", "editor")
+    registry.give_role(user, "site_a", "editor")
     token = issue(user)
 
     role = Role.objects.get()
@@ -252,7 +253,7 @@ def test_a_renamed_role_reaches_live_sessions() -> None:
     assert identity_of(token).roles_at("site_a") == {"writer"}
 
 
-def test_sites_that_come_go_close_or_become_members_only_reach_live_sessions() -> None:
+def test_changes_of_sites_reach_live_sessions() -> None:
     token = issue(person())
 
     site = registry.register("site_a", "https://a.sso.localhost")
@@ -274,45 +275,45 @@ def test_sites_that_come_go_close_or_become_members_only_reach_live_sessions() -
     assert not identity_of(token).is_admitted_to("site_a")
 
 
-def test_signing_anew_never_brings_back_a_session_that_ends_meanwhile(
+def test_resigning_does_not_resurrect_a_session_that_ends_concurrently(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     user = person()
     token = issue(user)
-    replace_records = portal_store.replace_records
+    replace_records = records.replace_records
 
     def sign_out_meanwhile(changes: Any) -> Any:
         store.run(store.end_session(token.sid, user.pk))
         return replace_records(changes)
 
-    monkeypatch.setattr(portal_store, "replace_records", sign_out_meanwhile)
-    services.resign([user.pk])
+    monkeypatch.setattr(records, "replace_records", sign_out_meanwhile)
+    resigning.resign([user.pk])
 
     assert not is_alive(token)
 
 
-def test_an_older_view_of_the_user_never_overwrites_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_view_of_a_user_does_not_overwrite_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     user = person()
     token = issue(user)
-    replace_records = portal_store.replace_records
+    replace_records = records.replace_records
     names = iter(["Second"])
 
     def change_meanwhile(changes: Any) -> Any:
         for name in names:
-            monkeypatch.setattr(portal_store, "replace_records", replace_records)
+            monkeypatch.setattr(records, "replace_records", replace_records)
             get_user_model().objects.filter(pk=user.pk).update(first_name=name)
         return replace_records(changes)
 
-    monkeypatch.setattr(portal_store, "replace_records", change_meanwhile)
+    monkeypatch.setattr(records, "replace_records", change_meanwhile)
     get_user_model().objects.filter(pk=user.pk).update(first_name="First")
 
     assert identity_of(token).user.first_name == "Second"
 
 
-def test_many_changes_at_once_end_with_the_last_one() -> None:
+def test_concurrent_resigning_ends_with_the_last_change() -> None:
     user = person()
     token = issue(user)
-    services.resign([user.pk])
+    resigning.resign([user.pk])
     user.refresh_from_db()
     get_user_model().objects.filter(pk=user.pk).update(last_name="Last")
     failures: list[BaseException] = []
@@ -322,11 +323,10 @@ def test_many_changes_at_once_end_with_the_last_one() -> None:
 
         try:
             for _ in range(5):
-                portal_store.read_records([token.sid])
+                store.run(records.read_records([token.sid]))
                 old = record_of(token)
-                portal_store.replace_records(
-                    {token.sid: (old, sign_record(replace(identity_of(token), iat=1)))}
-                )
+                changes = {token.sid: (old, sign_record(replace(identity_of(token), iat=1)))}
+                store.run(records.replace_records(changes))
         except BaseException as error:  # noqa: BLE001  it is shown below
             failures.append(error)
         finally:
@@ -337,7 +337,7 @@ def test_many_changes_at_once_end_with_the_last_one() -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    services.resign([user.pk])
+    resigning.resign([user.pk])
 
     assert not failures
     assert identity_of(token).user.last_name == "Last"
@@ -346,41 +346,41 @@ def test_many_changes_at_once_end_with_the_last_one() -> None:
 # --- ending -----------------------------------------------------------------------------------------
 
 
-def test_an_ended_session_leaves_nothing_behind_in_redis(valkey: ValkeyServer) -> None:
+def test_ended_session_leaves_nothing_in_redis(valkey: ValkeyServer) -> None:
     registry.register("site_a", "https://a.sso.localhost")
     token = issue(person())
     for site in ("portal", "site_a"):
         valkey.admin.hset(store.site_key("sso", token.sid, site), "cart", "1")
 
-    services.end_session(token.sid, EndReason.REVOKED)
+    ending.end_session(token.sid, EndReason.REVOKED)
 
     assert redis_keys(valkey) == set()
     row = Session.objects.get()
     assert (row.ended_reason, row.is_gone) == ("revoked", True)
 
 
-def test_all_sessions_end_but_the_one_that_may_go_on() -> None:
+def test_end_sessions_keeps_the_excepted_session() -> None:
     user, other = person(), person("ben")
     keep, *gone = issue(user), issue(user), issue(user, remember=True)
     others = issue(other)
 
-    services.end_sessions([user.pk], except_sid=keep.sid)
+    ending.end_sessions([user.pk], except_sid=keep.sid)
 
     assert [is_alive(token) for token in (keep, *gone, others)] == [True, False, False, True]
 
 
-def test_a_session_that_the_database_lost_ends_all_the_same() -> None:
+def test_end_sessions_ends_a_session_that_the_database_has_lost() -> None:
     user = person()
     token = issue(user)
-    Session.objects.all().delete()  # restored from a backup of yesterday
+    Session.objects.all().delete()  # as if restored from a backup
 
-    services.end_sessions([user.pk])
+    ending.end_sessions([user.pk])
 
     assert not is_alive(token)
 
 
 @pytest.mark.parametrize("way", ["deactivate", "queryset", "delete", "everywhere"])
-def test_whatever_ends_an_account_ends_its_sessions(way: str) -> None:
+def test_ending_an_account_ends_its_sessions(way: str) -> None:
     user = person()
     token = issue(user)
 
@@ -399,10 +399,10 @@ def test_whatever_ends_an_account_ends_its_sessions(way: str) -> None:
     assert Session.objects.get().ended_reason == "account"
 
 
-# --- Redis was away ---------------------------------------------------------------------------------
+# --- outages of Redis -------------------------------------------------------------------------------
 
 
-def test_a_change_made_while_redis_was_away_is_not_undone_and_not_forgotten(valkey: ValkeyServer) -> None:
+def test_change_during_an_outage_of_redis_reaches_sessions_later(valkey: ValkeyServer) -> None:
     user = person()
     token = issue(user)
     valkey.kill()
@@ -412,23 +412,23 @@ def test_a_change_made_while_redis_was_away_is_not_undone_and_not_forgotten(valk
     valkey.start()
     assert identity_of(token).user.first_name == ""
 
-    services.catch_up()
+    following.catch_up()
     assert identity_of(token).user.first_name == "Anneke"
 
 
-def test_a_site_closed_while_redis_was_away_is_closed_once_it_answers(valkey: ValkeyServer) -> None:
+def test_site_closed_during_an_outage_of_redis_is_closed_afterwards(valkey: ValkeyServer) -> None:
     registry.register("site_a", "https://a.sso.localhost")
     token = issue(person())
     valkey.kill()
 
     Site.objects.update(is_active=False)
     valkey.start()
-    services.catch_up()
+    following.catch_up()
 
     assert not identity_of(token).is_admitted_to("site_a")
 
 
-def test_a_session_ended_while_redis_was_away_is_gone_once_it_answers(valkey: ValkeyServer) -> None:
+def test_session_ended_during_an_outage_of_redis_is_deleted_afterwards(valkey: ValkeyServer) -> None:
     user, other = person(), person("ben")
     token, others = issue(user), issue(other)
     valkey.kill()
@@ -436,31 +436,31 @@ def test_a_session_ended_while_redis_was_away_is_gone_once_it_answers(valkey: Va
     user.is_active = False
     user.save()
     with pytest.raises(StoreUnavailable):
-        services.end_session(others.sid, EndReason.REVOKED)
+        ending.end_session(others.sid, EndReason.REVOKED)
     valkey.start()
     assert is_alive(token)
 
-    services.catch_up()
+    following.catch_up()
     assert not is_alive(token)
     assert not is_alive(others)
 
 
-def test_a_session_that_a_failover_brings_back_is_deleted_again(valkey: ValkeyServer) -> None:
+def test_session_brought_back_by_a_failover_is_deleted_again(valkey: ValkeyServer) -> None:
     token = issue(person())
-    services.catch_up()
+    following.catch_up()
     record = record_of(token)
-    services.end_session(token.sid, EndReason.REVOKED)
+    ending.end_session(token.sid, EndReason.REVOKED)
 
-    # The new primary had not yet heard of the deletion.
+    # As if the deletion had not reached the new primary.
     valkey.admin.set(store.identity_key("sso", token.sid), record, ex=1000)
     valkey.restart()
     assert is_alive(token)
-    services.catch_up()
+    following.catch_up()
 
     assert not is_alive(token)
 
 
-def test_a_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyServer) -> None:
+def test_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyServer) -> None:
     user = person()
     token = issue(user)
     record = record_of(token)
@@ -468,43 +468,43 @@ def test_a_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeyS
         "sso:events", {"type": "signed_out", "site": "site_a", "sid": token.sid, "sub": str(user.pk)}
     )
     valkey.admin.unlink(store.identity_key("sso", token.sid))
-    services.catch_up()
+    following.catch_up()
     assert Session.objects.get().ended_reason == "signed_out"
 
     valkey.admin.set(store.identity_key("sso", token.sid), record, ex=1000)
     valkey.restart()
-    services.catch_up()
+    following.catch_up()
 
     assert not is_alive(token)
 
 
-def test_attack_events_that_are_no_events_harm_nothing(valkey: ValkeyServer) -> None:
+def test_attack_malformed_events_are_ignored(valkey: ValkeyServer) -> None:
     token = issue(person())
     for event in (
         {"type": "signed_out"},
         {"type": "signed_out", "sid": "nobody", "site": "x" * 500},
         {"type": "signed_out", "sid": b"\xff\xfe"},
-        # PostgreSQL refuses a NUL; nobody could sign in as long as the event is in the stream.
+        # PostgreSQL refuses a NUL, and no user could sign in while the event is in the stream.
         {"type": "signed_out", "sid": "A" * 21 + "\x00"},
         {"nonsense": "x"},
     ):
         valkey.admin.xadd("sso:events", event)
 
-    services.catch_up()
+    following.catch_up()
 
-    assert portal_store.read_ended("0-0")[0] == []
+    assert store.run(read_sign_outs("0-0"))[0] == []
     assert is_alive(token)
     assert Session.objects.get().ended_at is None
 
 
-def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_without_it(
+def test_attack_nul_in_the_site_of_a_signed_out_event_is_removed(
     valkey: ValkeyServer,
 ) -> None:
     registry.register("site_a", "https://a.sso.localhost")
     token = issue(person())
     valkey.admin.xadd("sso:events", {"type": "signed_out", "sid": token.sid, "site": "site_a\x00"})
 
-    services.catch_up()
+    following.catch_up()
 
     assert AuditEvent.objects.get(kind="signed_out").site == "site_a"
 
@@ -512,65 +512,65 @@ def test_attack_a_signed_out_event_from_a_site_with_a_nul_in_its_name_is_noted_w
 @pytest.mark.parametrize(
     ("named", "site", "detail"),
     [
-        ("site_a", "site_a", "at this site, says the event"),
+        ("site_a", "site_a", "according to the event"),
         ("site_x", "", "the event names no registered site"),
         ("<b>" * 200, "", "the event names no registered site"),
     ],
 )
-def test_attack_a_site_signs_out_in_another_sites_name_and_the_log_calls_it_a_claim(
+def test_attack_sign_out_in_another_sites_name_is_recorded_as_a_claim(
     valkey: ValkeyServer, named: str, site: str, detail: str
 ) -> None:
     registry.register("site_a", "https://a.sso.localhost")
     token = issue(person())
     valkey.admin.xadd("sso:events", {"type": "signed_out", "sid": token.sid, "site": named})
 
-    services.catch_up()
+    following.catch_up()
 
     event = AuditEvent.objects.get(kind="signed_out")
     assert (event.sid, event.site, event.detail) == (token.sid, site, detail)
 
 
-def test_what_names_the_servers_has_the_length_of_a_digest_however_many_nodes_there_are() -> None:
-    # Six names of 40 characters are longer than their column, and then nobody could sign in.
+def test_run_ids_have_a_fixed_length_however_many_nodes_there_are() -> None:
+    # Six ids of 40 characters would be too long for their column, and no user could sign in.
     assert len(administration.run_ids()) == 64
 
 
-def test_catching_up_with_nothing_to_do_writes_nothing(
+def test_catch_up_writes_nothing_if_there_is_nothing_to_do(
     valkey: ValkeyServer, django_assert_max_num_queries: Any
 ) -> None:
     issue(person())
-    services.catch_up()
+    following.catch_up()
     before = {row.name: row.value for row in Progress.objects.all()}
 
     with django_assert_max_num_queries(9) as captured:
-        services.catch_up()
+        following.catch_up()
 
     assert {row.name: row.value for row in Progress.objects.all()} == before
     assert not [query for query in captured if not query["sql"].startswith("SELECT")]
 
 
-def test_what_is_long_over_is_forgotten_by_itself_and_nothing_else(settings: Any) -> None:
+def test_catch_up_deletes_only_old_sessions_and_events(settings: Any) -> None:
     settings.SSO_AUDIT_DAYS = 10
     user = person()
     old, recent, live = issue(user), issue(user), issue(user)
     now = timezone.now()
-    # Ended long ago, but its record would open it until it expires, should an old Redis come back.
+    # Ended long ago, but until it expires, an old Redis could bring it back.
     Session.objects.filter(sid=recent.sid).update(ended_at=now - datetime.timedelta(days=300), is_gone=True)
     Session.objects.filter(sid=old.sid).update(expires=now - datetime.timedelta(days=91))
     for days in (11, 9):
         audit.record("signed_in", detail=f"{days} days ago")
         AuditEvent.objects.filter(detail=f"{days} days ago").update(at=now - datetime.timedelta(days=days))
-    Progress.objects.filter(name="pruned").delete()  # another day
+    Progress.objects.filter(name="pruned").delete()  # as if on another day
 
-    services.catch_up()
+    following.catch_up()
 
     assert set(Session.objects.values_list("sid", flat=True)) == {recent.sid, live.sid}
     kept = AuditEvent.objects.filter(detail__endswith="days ago")
     assert list(kept.values_list("detail", flat=True)) == ["9 days ago"]
 
 
-def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "_CHUNK", 2)
+def test_catch_up_prunes_once_a_day_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "PRUNED_AT_ONCE", 2)
     user = person()
 
     def expired_long_ago(count: int) -> None:
@@ -579,7 +579,7 @@ def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.Monkey
         Session.objects.filter(sid__in=sids).update(expires=expires)
 
     def left_after_catching_up() -> int:
-        services.catch_up()
+        following.catch_up()
         return Session.objects.count()
 
     with time_machine.travel("2026-03-01T12:00Z", tick=False):
@@ -591,35 +591,35 @@ def test_pruning_is_once_a_day_and_a_little_at_a_time(monkeypatch: pytest.Monkey
         assert left_after_catching_up() == 0
 
 
-def test_an_audit_log_kept_for_ever_forgets_nothing(settings: Any) -> None:
+def test_audit_log_without_a_limit_keeps_everything(settings: Any) -> None:
     settings.SSO_AUDIT_DAYS = 0
     audit.record("signed_in")
     AuditEvent.objects.update(at=timezone.now() - datetime.timedelta(days=5000))
     Progress.objects.filter(name="pruned").delete()
 
-    services.catch_up()
+    following.catch_up()
 
     assert AuditEvent.objects.count() == 1
 
 
-def test_pruning_by_hand_counts_what_it_forgets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sso_sessions_prune_counts_what_it_deletes(capsys: pytest.CaptureFixture[str]) -> None:
     user = person()
     issue(user)
     Session.objects.filter(sid=issue(user).sid).update(expires=timezone.now() - datetime.timedelta(days=40))
 
     call_command("sso_sessions", "prune", "--days", "30")
 
-    assert capsys.readouterr().out == "1 sessions are forgotten.\n"
+    assert capsys.readouterr().out == "1 sessions were deleted.\n"
     assert Session.objects.count() == 1
 
 
-def test_signing_everybody_anew_is_a_few_queries_for_hundreds_of_sessions(
+def test_resign_all_takes_a_few_queries_for_many_sessions(
     django_assert_max_num_queries: Any,
 ) -> None:
     tokens = [issue(person(f"user{number}")) for number in range(30)]
 
     with django_assert_max_num_queries(6):
-        assert services.resign_all() == 30
+        assert resigning.resign_all() == 30
 
     assert all(is_alive(token) for token in tokens)
 
@@ -627,7 +627,7 @@ def test_signing_everybody_anew_is_a_few_queries_for_hundreds_of_sessions(
 # --- listing ----------------------------------------------------------------------------------------
 
 
-def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer) -> None:
+def test_live_sessions_lists_the_current_session_first(valkey: ValkeyServer) -> None:
     user = person()
     first, second, third = issue(user), issue(user), issue(user)
     issue(person("ben"))
@@ -635,7 +635,7 @@ def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer
     valkey.admin.pexpire(store.identity_key("sso", second.sid), (12 * 3600 - 600) * 1000)
     Session.objects.update(auth_time=timezone.now() - datetime.timedelta(hours=5))
 
-    listed = services.live_sessions(user, second.sid)
+    listed = listing.live_sessions(user, second.sid)
 
     assert [(each.row.sid, each.is_current) for each in listed] == [(second.sid, True), (first.sid, False)]
     assert timezone.now() - listed[0].last_used == pytest.approx(
@@ -644,17 +644,17 @@ def test_the_list_shows_what_is_alive_the_current_one_first(valkey: ValkeyServer
     assert Session.objects.get(sid=third.sid).ended_reason == "expired"
 
 
-def test_a_session_past_its_absolute_expiry_is_not_listed() -> None:
+def test_session_past_its_absolute_expiry_is_not_listed() -> None:
     user = person()
     with time_machine.travel(time.time() - 8 * 86400):
         token = issue(user)
 
-    assert services.live_sessions(user) == []
+    assert listing.live_sessions(user) == []
     with pytest.raises(AssertionError):
         assert is_alive(SessionToken(sid="A" * 22, secret=token.secret))
 
 
-def test_subjects_without_sessions_are_no_work() -> None:
-    assert services.resign([uuid.uuid4()]) == 0
-    services.end_sessions([uuid.uuid4()])
+def test_users_without_sessions_can_be_resigned_and_ended() -> None:
+    assert resigning.resign([uuid.uuid4()]) == 0
+    ending.end_sessions([uuid.uuid4()])
     assert conf.site() == "portal"

@@ -1,4 +1,4 @@
-"""Signing in and out at the portal, as a browser sees it."""
+"""Sign-in and sign-out at the portal, as a browser sees them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from django.test import override_settings
 
 from portal.audit.models import AuditEvent
 from portal.registry.models import Site
-from portal.sessions import services
 from portal.sessions.models import Session
 from sso_common import store
 from tests.servers import ValkeyServer
 
-from .people import HOST, PASSWORD, browser, identity_of, is_signed_in, person, sign_in, token_of
+from .people import HOST, PASSWORD, browser, identity_of, is_live, is_signed_in, person, sign_in, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +33,7 @@ def cookies_set(response: Any) -> SimpleCookie:
 # --- the cookie -------------------------------------------------------------------------------------
 
 
-def test_signing_in_sets_the_sso_cookie_for_the_parent_domain_and_nothing_else_there() -> None:
+def test_sign_in_sets_only_the_sso_cookie_for_the_parent_domain() -> None:
     person()
 
     response = sign_in(browser())
@@ -49,7 +48,7 @@ def test_signing_in_sets_the_sso_cookie_for_the_parent_domain_and_nothing_else_t
     assert [morsel.key for morsel in cookies_set(response).values() if morsel["domain"]] == [SSO]
 
 
-def test_remember_me_makes_the_cookie_outlive_the_browser() -> None:
+def test_remember_me_sets_a_lifetime_on_the_cookie() -> None:
     person()
 
     cookie = cookies_set(sign_in(browser(), remember=True))[SSO]
@@ -58,7 +57,7 @@ def test_remember_me_makes_the_cookie_outlive_the_browser() -> None:
 
 
 @pytest.mark.parametrize("login", ["anna", "ANNA", "anna@example.com", "Anna@Example.COM"])
-def test_people_sign_in_by_username_or_address_in_any_case(login: str) -> None:
+def test_users_sign_in_by_username_or_email_in_any_case(login: str) -> None:
     person()
     client = browser()
 
@@ -68,7 +67,7 @@ def test_people_sign_in_by_username_or_address_in_any_case(login: str) -> None:
 
 
 @pytest.mark.parametrize("remember", [False, True])
-def test_only_sign_in_and_sign_out_ever_touch_the_sso_cookie(remember: bool) -> None:
+def test_only_sign_in_and_sign_out_touch_the_sso_cookie(remember: bool) -> None:
     person()
     client = browser()
     pages = [
@@ -88,7 +87,7 @@ def test_only_sign_in_and_sign_out_ever_touch_the_sso_cookie(remember: bool) -> 
     assert is_signed_in(client)
 
 
-def test_a_wrong_password_signs_nobody_in() -> None:
+def test_wrong_password_does_not_sign_in() -> None:
     person()
     client = browser()
 
@@ -100,7 +99,7 @@ def test_a_wrong_password_signs_nobody_in() -> None:
     assert not Session.objects.exists()
 
 
-def test_an_inactive_person_cannot_sign_in() -> None:
+def test_inactive_user_cannot_sign_in() -> None:
     person(is_active=False)
 
     response = sign_in(browser())
@@ -109,7 +108,7 @@ def test_an_inactive_person_cannot_sign_in() -> None:
     assert SSO not in cookies_set(response)
 
 
-def test_a_sign_in_comes_from_the_site_and_goes_back_to_it() -> None:
+def test_sign_in_returns_to_the_site_that_it_came_from() -> None:
     Site.objects.create(name="site_a", origin="http://a.sso.localhost:8001", title="Notes")
     person()
     client = browser()
@@ -126,10 +125,10 @@ def test_a_sign_in_comes_from_the_site_and_goes_back_to_it() -> None:
     assert client.get("/sso/v1/enter", {"next": back})["Location"] == back
 
 
-# --- nothing of the visitor's earlier cookies is kept ------------------------------------------------
+# --- cookies planted by an attacker ------------------------------------------------------------------
 
 
-def test_attack_a_planted_anonymous_session_is_not_the_session_after_sign_in() -> None:
+def test_attack_planted_anonymous_session_is_not_used_after_sign_in() -> None:
     person()
     client = browser()
     key = "planted-key-planted-key"
@@ -143,14 +142,14 @@ def test_attack_a_planted_anonymous_session_is_not_the_session_after_sign_in() -
     assert cookies_set(response)["__Host-session"].value == ""
 
 
-def test_attack_a_planted_sso_cookie_is_replaced_by_a_new_session() -> None:
+def test_attack_planted_sso_cookie_is_replaced_at_sign_in() -> None:
     person()
     person("mallory")
     mallory, client = browser(), browser()
     sign_in(mallory, "mallory")
     client.cookies[SSO] = mallory.cookies[SSO].value
 
-    sign_in(client)  # the form is for visitors; whoever is signed in goes on
+    sign_in(client)  # does nothing, because a user is signed in
     client.post("/accounts/logout/")
     sign_in(client)
 
@@ -158,7 +157,7 @@ def test_attack_a_planted_sso_cookie_is_replaced_by_a_new_session() -> None:
     assert token_of(client).sid != token_of(mallory).sid
 
 
-def test_a_second_sign_in_in_the_same_browser_ends_the_first(rf: Any) -> None:
+def test_second_sign_in_in_a_browser_ends_the_first_session(rf: Any) -> None:
     from django.contrib.auth import login
 
     from portal.sessions.middleware import PortalSessionMiddleware
@@ -180,14 +179,14 @@ def test_a_second_sign_in_in_the_same_browser_ends_the_first(rf: Any) -> None:
     response = PortalSessionMiddleware(AuthenticationMiddleware(view))(request)
 
     assert response.cookies[SSO].value.partition(".")[0] != old.sid
-    assert not services.is_live(old.sid)
+    assert not is_live(old.sid)
     assert Session.objects.get(sid=old.sid).ended_reason == "replaced"
 
 
 # --- signing out --------------------------------------------------------------------------------------
 
 
-def test_signing_out_ends_the_session_everywhere_and_takes_the_cookie_back(valkey: ValkeyServer) -> None:
+def test_sign_out_ends_the_session_everywhere_and_deletes_the_cookie(valkey: ValkeyServer) -> None:
     person()
     client = browser()
     sign_in(client)
@@ -212,7 +211,7 @@ def test_signing_out_ends_the_session_everywhere_and_takes_the_cookie_back(valke
     assert not valkey.admin.keys("sso:{*") + valkey.admin.keys("sso:user:*")
 
 
-def test_a_get_signs_nobody_out() -> None:
+def test_get_request_does_not_sign_out() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -238,7 +237,7 @@ def test_attack_csrf_on_sign_out(path: str) -> None:
     assert is_signed_in(client)
 
 
-def test_attack_a_link_to_the_signed_out_page_signs_nobody_out() -> None:
+def test_attack_link_to_the_signed_out_page_signs_no_user_out() -> None:
     person()
     client = browser()
     sign_in(client)
@@ -250,7 +249,7 @@ def test_attack_a_link_to_the_signed_out_page_signs_nobody_out() -> None:
     assert is_signed_in(client)
 
 
-def test_the_signed_out_page_takes_back_a_cookie_whose_session_ended_at_a_site() -> None:
+def test_signed_out_page_deletes_the_cookie_of_a_session_that_ended_at_a_site() -> None:
     user = person()
     client = browser()
     sign_in(client)
@@ -258,25 +257,25 @@ def test_the_signed_out_page_takes_back_a_cookie_whose_session_ended_at_a_site()
 
     response = client.get("/sso/v1/signed-out")
 
-    assert "You are signed out" in response.text
+    assert "You're signed out" in response.text
     assert cookies_set(response)[SSO]["max-age"] == 0
 
 
-def test_a_late_answer_never_takes_back_the_cookie_of_a_fresh_sign_in() -> None:
+def test_late_response_does_not_delete_the_cookie_of_a_newer_sign_in() -> None:
     user = person()
     slow, fast = browser(), browser()
     sign_in(slow)
     fast.cookies[SSO] = slow.cookies[SSO].value
     store.run(store.end_session(token_of(slow).sid, user.pk))
 
-    sign_in(fast)  # in another tab, before the first tab's request is answered
+    sign_in(fast)  # in another tab, before the first tab gets its response
     response = slow.get("/sso/v1/signed-out")
 
     assert SSO not in cookies_set(response)
 
 
 @pytest.mark.parametrize("value", ["", "x", "A" * 22 + "." + "A" * 43, "A" * 5000])
-def test_attack_a_forged_cookie_is_nobody(value: str) -> None:
+def test_attack_forged_cookie_opens_nothing(value: str) -> None:
     client = browser()
     client.cookies[SSO] = value
 
@@ -284,7 +283,7 @@ def test_attack_a_forged_cookie_is_nobody(value: str) -> None:
     assert not is_signed_in(client)
 
 
-def test_redis_away_is_a_503_that_touches_no_cookie(valkey: ValkeyServer) -> None:
+def test_outage_of_redis_is_a_503_that_touches_no_cookie(valkey: ValkeyServer) -> None:
     person()
     client = browser()
     sign_in(client)
@@ -301,7 +300,7 @@ def test_redis_away_is_a_503_that_touches_no_cookie(valkey: ValkeyServer) -> Non
     assert is_signed_in(client)
 
 
-def test_attack_a_site_that_exhausts_the_stream_of_events_keeps_nobody_from_signing_in(
+def test_attack_exhausting_the_event_stream_does_not_prevent_sign_in(
     valkey: ValkeyServer,
 ) -> None:
     person()
@@ -316,7 +315,7 @@ def test_attack_a_site_that_exhausts_the_stream_of_events_keeps_nobody_from_sign
 # --- passwords ----------------------------------------------------------------------------------------
 
 
-def test_a_changed_password_ends_all_other_sessions_and_keeps_this_one() -> None:
+def test_changed_password_ends_all_sessions_but_the_current_one() -> None:
     person()
     here, there = browser(), browser()
     sign_in(here)
@@ -332,7 +331,7 @@ def test_a_changed_password_ends_all_other_sessions_and_keeps_this_one() -> None
     assert sorted(Session.objects.values_list("ended_reason", flat=True)) == ["", "password"]
 
 
-def test_a_password_that_an_administrator_sets_ends_the_sessions_of_whoever_stole_the_old_one() -> None:
+def test_password_set_by_administrator_ends_the_sessions_of_a_thief() -> None:
     anna = person()
     person("root", is_staff=True, is_superuser=True)
     thief, admin = browser(), browser()
@@ -353,7 +352,7 @@ def test_a_password_that_an_administrator_sets_ends_the_sessions_of_whoever_stol
     assert is_signed_in(admin)
 
 
-def test_the_same_password_hashed_anew_at_sign_in_ends_no_session(settings: Any) -> None:
+def test_rehashing_the_password_at_sign_in_ends_no_session(settings: Any) -> None:
     anna = person()
     there = browser()
     sign_in(there)
@@ -369,7 +368,7 @@ def test_the_same_password_hashed_anew_at_sign_in_ends_no_session(settings: Any)
     assert is_signed_in(there)
 
 
-def test_a_reset_password_ends_all_sessions_and_the_link_works_once() -> None:
+def test_password_reset_ends_all_sessions_and_its_link_works_once() -> None:
     person()
     there, here = browser(), browser()
     sign_in(there)
@@ -382,13 +381,13 @@ def test_a_reset_password_ends_all_sessions_and_the_link_works_once() -> None:
     data = {"password1": "another-horse-battery", "password2": "another-horse-battery"}
     done = here.post(form, data, follow=True)
 
-    assert "Your password is changed" in done.text
+    assert "Your password has been changed" in done.text
     assert not is_signed_in(there)
     assert sign_in(browser(), password="another-horse-battery").status_code == 302
-    assert "used up" in browser().get(path, follow=True).text
+    assert "This link has expired" in browser().get(path, follow=True).text
 
 
-def test_a_reset_for_nobody_answers_like_one_for_somebody() -> None:
+def test_reset_for_an_unknown_address_answers_like_for_a_known_one() -> None:
     person()
 
     answers = [
@@ -399,7 +398,7 @@ def test_a_reset_for_nobody_answers_like_one_for_somebody() -> None:
     assert len({(answer.status_code, answer["Location"]) for answer in answers}) == 1
 
 
-def test_attack_an_unlocked_screen_is_not_enough_to_take_an_account_over() -> None:
+def test_attack_unlocked_screen_is_not_enough_to_take_over_an_account() -> None:
     person()
     client = browser()
     with time_machine.travel(time.time() - 3600):
@@ -409,23 +408,23 @@ def test_attack_an_unlocked_screen_is_not_enough_to_take_an_account_over() -> No
     assert response["Location"].startswith("/accounts/reauthenticate/")
     client.post(response["Location"], {"password": "wrong-password"})
     assert not mail.outbox
-    client.post(response["Location"], {"password": PASSWORD})  # allauth then goes on with the change
+    client.post(response["Location"], {"password": PASSWORD})  # allauth then continues with the change
 
     assert [address for message in mail.outbox for address in message.to] == ["anneke@example.com"]
 
 
-def test_mails_name_the_portal_and_hold_no_placeholders() -> None:
+def test_emails_name_the_portal_and_contain_no_placeholders() -> None:
     person()
     browser().post("/accounts/password/reset/", {"email": "anna@example.com"})
 
     message = mail.outbox[-1]
-    assert message.subject == "Set a new password"
+    assert message.subject == "Reset your password"
     assert "http://portal.sso.localhost/accounts/password/reset/key/" in message.body
     assert not re.search(r"{{|{%|&amp;|\n\n\n", message.body)
 
 
 @pytest.mark.parametrize("host", [f"{HOST}:4444", "127.0.0.1:4444"])
-def test_attack_the_host_header_of_a_strangers_request_chooses_where_the_mailed_link_leads(host: str) -> None:
+def test_attack_host_header_does_not_choose_where_an_emailed_link_leads(host: str) -> None:
     person()
 
     browser().post("/accounts/password/reset/", {"email": "anna@example.com"}, headers={"host": host})
@@ -435,7 +434,7 @@ def test_attack_the_host_header_of_a_strangers_request_chooses_where_the_mailed_
     assert urlsplit(link[0]).netloc == HOST
 
 
-def test_guessing_passwords_is_slowed_down_for_all_processes_together(valkey: ValkeyServer) -> None:
+def test_failed_sign_ins_are_rate_limited_across_processes(valkey: ValkeyServer) -> None:
     person()
 
     texts = [sign_in(browser(), password=f"wrong-{number}").text for number in range(7)]
@@ -450,7 +449,7 @@ def test_guessing_passwords_is_slowed_down_for_all_processes_together(valkey: Va
 SIGN_UP = {"email": "new@example.com", "username": "new", "password1": PASSWORD, "password2": PASSWORD}
 
 
-def test_signing_up_is_closed_unless_the_operator_opens_it() -> None:
+def test_sign_up_is_closed_by_default() -> None:
     client = browser()
 
     assert "by invitation" in client.post("/accounts/signup/", SIGN_UP).text
@@ -458,7 +457,7 @@ def test_signing_up_is_closed_unless_the_operator_opens_it() -> None:
 
 
 @override_settings(SSO_OPEN_SIGNUP=True, ACCOUNT_EMAIL_VERIFICATION="mandatory")
-def test_a_stranger_proves_the_address_before_signing_in() -> None:
+def test_new_user_confirms_the_address_before_signing_in() -> None:
     client = browser()
 
     response = client.post("/accounts/signup/", SIGN_UP)
@@ -475,10 +474,10 @@ def test_a_stranger_proves_the_address_before_signing_in() -> None:
     assert identity_of(token_of(client)).user.email_verified
 
 
-# --- what is written down -----------------------------------------------------------------------------
+# --- audit log ----------------------------------------------------------------------------------------
 
 
-def test_signing_in_and_out_is_written_down_without_tokens() -> None:
+def test_sign_ins_and_sign_outs_are_recorded_without_tokens() -> None:
     user = person()
     client = browser()
     sign_in(client, password="wrong-password")
@@ -500,7 +499,7 @@ def test_signing_in_and_out_is_written_down_without_tokens() -> None:
         assert secret not in everything
 
 
-def test_the_shipped_settings_hash_with_argon2() -> None:
+def test_shipped_settings_hash_with_argon2() -> None:
     from portal import settings as shipped
 
     assert shipped.PASSWORD_HASHERS[0].endswith("Argon2PasswordHasher")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from sso_common import testing
+from sso_common import identity, testing
 from sso_common.exceptions import (
     BadSignature,
     IdentityExpired,
@@ -32,6 +32,7 @@ from sso_common.identity import (
     verify_record,
 )
 from sso_common.keys import key_id
+from sso_common.record_cache import RecordCache
 from sso_common.tokens import SessionToken, mint_token
 
 TRUSTED = (testing.PUBLIC_KEY,)
@@ -214,12 +215,20 @@ def test_a_session_ends_on_the_second_of_its_absolute_expiry() -> None:
         verify_identity(RECORD, TOKEN, TRUSTED, IDENTITY.exp)
 
 
-def test_expiry_and_binding_are_checked_each_time_and_the_signature_once() -> None:
-    verify_record.cache_clear()
+def test_expiry_and_binding_are_checked_each_time_and_the_signature_once(monkeypatch) -> None:
+    checked = []
+
+    def counting(record: bytes, public_keys: identity.PublicKeys) -> identity.Identity:
+        checked.append(record)
+        return check(record, public_keys)
+
+    check = identity.check_record
+    monkeypatch.setattr(identity, "verified", RecordCache())
+    monkeypatch.setattr(identity, "check_record", counting)
     verify_identity(RECORD, TOKEN, TRUSTED, NOW)
     verify_identity(RECORD, TOKEN, TRUSTED, NOW)
 
-    assert verify_record.cache_info()[:2] == (1, 1)
+    assert checked == [RECORD]
     with pytest.raises(IdentityExpired):
         verify_identity(RECORD, TOKEN, TRUSTED, IDENTITY.exp + 1)
     with pytest.raises(WrongSecret):

@@ -13,7 +13,6 @@ import time_machine
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth import SESSION_KEY
 
-from portal.sessions.engine import SessionStore as PortalStore
 from sso_common import conf, store, testing
 from sso_common.adoption import NEVER_ADOPTED
 from sso_common.exceptions import StoreUnavailable
@@ -531,52 +530,6 @@ def test_a_session_that_was_cleared_before_the_first_look_adopts_nothing(token: 
 
 
 # --- signing in and out ----------------------------------------------------------------------------------
-
-
-def _enter(session: PortalStore, username: str = "anna") -> SessionToken:
-    token = mint_token()
-    identity = testing.make_identity(token, username)
-    testing.store_record(token.sid, testing.sign_record(identity))
-    session.enter(token, identity)
-    return token
-
-
-def test_entering_keeps_the_data_and_forgets_the_anonymous_name() -> None:
-    key = _anonymous(cart=[1], _csrftoken="planted", _auth_user_id="7")
-    session = PortalStore(key)
-
-    token = _enter(session)
-    session.save()
-
-    assert session.session_key == token.sid
-    assert session.is_cookie_stale
-    assert session.identity.sid == token.sid
-    assert dict(SessionStore(token=token).items()) == {"cart": [1]}
-    assert not store.client().exists(anonymous_name(key))
-
-
-def test_entering_as_somebody_else_hands_over_nothing(token: SessionToken) -> None:
-    session = PortalStore(token=token)
-    session["of anna"] = 1
-    session.save()
-
-    other = _enter(session, "bert")
-    session.save()
-
-    assert dict(SessionStore(token=other).items()) == {}
-    assert dict(SessionStore(token=token).items()) == {"of anna": 1}
-
-
-def test_entering_forgives_an_earlier_refusal(token: SessionToken) -> None:
-    end(token)
-    session = PortalStore(token=token)
-    assert session.refusal is None
-    assert session.identity is None
-
-    _enter(session)
-
-    assert session.refusal is None
-    assert session.identity.user.username == "anna"
 
 
 def test_signing_out_ends_the_session_and_leaves_an_empty_one(token: SessionToken) -> None:

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, models, transaction
 from django.db.models.functions import Lower
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext, isolate_apps
 from hypothesis import given, settings
@@ -26,7 +26,14 @@ from sso_common import testing, tokens
 from sso_common.exceptions import NotAdmitted, SessionRevoked, UserInactive
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot, tombstone
-from sso_common.users import UpsertResult, UserMapper, find_drift, resolve_user, upsert_users
+from sso_common.users import (
+    UpsertResult,
+    UserMapper,
+    deactivate_accounts,
+    find_drift,
+    resolve_user,
+    upsert_users,
+)
 from sso_common.users.mapper import local_values
 from sso_common.users.unique import unique_text_fields
 from tests.databases import Worker, real_database
@@ -743,3 +750,25 @@ def test_feed_cursor_has_one_row() -> None:
 
     assert FeedCursor.objects.count() == 1
     assert FeedCursor(position=3, head=10).lag == 7
+
+
+# --- what Model.save would do --------------------------------------------------------------------
+
+
+def test_deactivation_of_missing_users_sends_signals() -> None:
+    upsert_users([person("ada")])
+    seen: list[tuple[str, bool]] = []
+
+    def receiver(instance: Any, **_: Any) -> None:
+        seen.append((instance.username, instance.is_active))
+
+    pre_save.connect(receiver, sender=User)
+    post_save.connect(receiver, sender=User)
+    try:
+        deactivate_accounts([person("ada").sub])
+    finally:
+        pre_save.disconnect(receiver, sender=User)
+        post_save.disconnect(receiver, sender=User)
+
+    assert seen == [("ada", False), ("ada", False)]
+    assert User.objects.get().is_active is False

@@ -113,7 +113,7 @@ def new_person(shell: Callable[[str], Shell], hashes: dict[str, str]) -> Callabl
             user = User(username=username, email=email, password=password, **fields)
             user.save()
             for site, role in roles.items():
-                services.grant(user, site, role)
+                services.give_role(user, site, role)
             user.pk
             """,
             username=person.username,

@@ -65,7 +65,7 @@ def test_rotating_the_portals_signing_key_signs_no_user_out(
 
     def hand_out() -> None:
         dsns = shell("portal")(
-            "from portal import keys; {s: str(keys.dsn_for(s)) for s in sites}", sites=SITES
+            "from portal.registry.dsns import dsn_for; {s: str(dsn_for(s)) for s in sites}", sites=SITES
         )
         for site, dsn in dsns.items():
             topology.reconfigure(site, dsn=dsn)

@@ -20,9 +20,10 @@ class Member(AbstractBaseUser):
 
 
 class Player(AbstractBaseUser, PermissionsMixin):
-    """Has short names, and addresses that are unique but optional."""
+    """Has short names, addresses that are unique but optional, and the time of the last change."""
 
     username = models.CharField(max_length=12, unique=True)
+    changed_at = models.DateTimeField(auto_now=True)
     email = models.EmailField(null=True)  # noqa: DJ001  the case to test
     is_active = models.BooleanField(default=True)
     USERNAME_FIELD = "username"

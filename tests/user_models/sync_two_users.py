@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import django
 
@@ -32,6 +33,11 @@ def name_of(sub: uuid.UUID) -> str:
     return User._default_manager.get(sso_account__sub=sub).get_username().partition("@")[0]
 
 
+def changed_at(sub: uuid.UUID) -> Any:
+    """The value of a field with ``auto_now``, if the model has one."""
+    return getattr(User._default_manager.get(sso_account__sub=sub), "changed_at", None)
+
+
 def main() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
     call_command("check", "--fail-level", "ERROR")
@@ -52,8 +58,10 @@ def main() -> None:
     assert upsert_users(page) == UpsertResult(unchanged=2)
 
     # They swap names, are deleted, and come back.
+    before = changed_at(ADA)
     page = [person(ADA, 3, "bob"), person(BOB, 4, "carl")]
     assert upsert_users(page).conflicts == ()
+    assert changed_at(ADA) is None or changed_at(ADA) > before
     page = [person(ADA, 5, "carl"), person(BOB, 6, "bob")]
     assert upsert_users(page).conflicts == ()
     assert (name_of(ADA), name_of(BOB)) == ("carl", "bob")

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='auditevent',
             name='kind',
-            field=models.CharField(choices=[('signed_in', 'signed in'), ('sign_in_failed', 'sign-in failed'), ('signed_out', 'signed out'), ('session_ended', 'session ended'), ('password_changed', 'password changed'), ('email_changed', 'e-mail address changed'), ('deactivated', 'deactivated'), ('activated', 'activated'), ('deleted', 'deleted'), ('rights_changed', 'rights at the portal changed'), ('role_given', 'role given'), ('role_taken', 'role taken'), ('site_added', 'site registered'), ('site_changed', 'site changed'), ('site_removed', 'site removed')], max_length=24, verbose_name='what'),
+            field=models.CharField(choices=[('signed_in', 'signed in'), ('sign_in_failed', 'sign-in failed'), ('signed_out', 'signed out'), ('session_ended', 'session ended'), ('password_changed', 'password changed'), ('email_changed', 'email address changed'), ('deactivated', 'deactivated'), ('activated', 'activated'), ('deleted', 'deleted'), ('rights_changed', 'rights at the portal changed'), ('role_given', 'role given'), ('role_taken', 'role taken'), ('site_added', 'site registered'), ('site_changed', 'site changed'), ('site_removed', 'site removed')], max_length=24, verbose_name='what'),
         ),
     ]

@@ -1,25 +1,25 @@
-"""``manage.py demo_data``: three people and the demo's sites. May be run any number of times.
+"""``manage.py demo_data``: create three people and the demo's sites. It can be run again.
 
-For the demo and the tests only: the passwords are the same everywhere.
+For the demo and the tests only: everyone knows the passwords.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from portal import keys
 from portal.registry import acl, services
+from portal.registry.dsns import dsn_for
 from portal.registry.models import Site
 from sso_common.exceptions import StoreUnavailable
 
-#: What the demo's sites are called, and the roles that they know.
-SITES: dict[str, dict[str, Any]] = {
+#: The demo's sites, with the roles that they know.
+SITES: Final[dict[str, dict[str, Any]]] = {
     "site_a": {
         "title": "Notes",
         "description": "Private and public notes.",
@@ -34,8 +34,8 @@ SITES: dict[str, dict[str, Any]] = {
     },
 }
 
-PEOPLE: tuple[dict[str, Any], ...] = (
-    {"username": "anna", "first_name": "Anna", "last_name": "Arden", "about": "an ordinary person"},
+PEOPLE: Final[tuple[dict[str, Any], ...]] = (
+    {"username": "anna", "first_name": "Anna", "last_name": "Arden", "about": "no roles"},
     {
         "username": "ben",
         "first_name": "Ben",
@@ -57,46 +57,50 @@ PEOPLE: tuple[dict[str, Any], ...] = (
 class Command(BaseCommand):
     """See the module's docstring."""
 
-    help = "Make the demo's people and sites. Never run this where real people sign in."
+    help = "Create the demo's people and sites. Never run this on a portal that real people use."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--site", action="append", default=[], metavar="NAME=URL", help="repeatable")
+        parser.add_argument(
+            "--site", action="append", default=[], metavar="NAME=URL", help="a site of the demo; repeatable"
+        )
         parser.add_argument("--json", action="store_true", help="print credentials and DSNs as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         addresses = dict(text.partition("=")[::2] for text in options["site"])
         try:
             for name, url in addresses.items():
-                _site(name, url)
+                add_site(name, url)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         except StoreUnavailable as error:
-            raise CommandError(f"Redis refused or did not answer ({error.detail}).") from error
-        credentials = [_person(**person) for person in PEOPLE]
+            raise CommandError(f"Redis did not answer ({error.detail}).") from error
+        credentials = [add_person(**person) for person in PEOPLE]
         if options["json"]:
-            dsns = {site.name: str(keys.dsn_for(site.name)) for site in Site.objects.all()}
+            dsns = {site.name: str(dsn_for(site.name)) for site in Site.objects.all()}
             self.stdout.write(json.dumps({"credentials": credentials, "sites": dsns}, indent=2))
             return
         for each in credentials:
             self.stdout.write(f"{each['username']:6} {each['password']:20} {each['about']}")
 
 
-def _site(name: str, url: str) -> None:
+def add_site(name: str, url: str) -> None:
+    """Register a site, or bring its address and its Redis user up to date."""
     site = Site.objects.filter(name=name).first()
     if site is None:
         services.register(name, url, **SITES.get(name, {}))
         return
     if site.origin != url:
-        # The demo was moved to other ports.
+        # The demo runs on other ports now.
         site.origin = url
         site.full_clean()
         site.save(update_fields=["origin"])
-    acl.grant(site)
+    acl.set_site_user(site)
 
 
-def _person(
+def add_person(
     username: str, first_name: str, last_name: str, about: str, is_superuser: bool = False, roles: Any = ()
 ) -> dict[str, str]:
+    """Create a person with roles unless they exist. Returns how they sign in."""
     password = f"demo-password-{username}"
     email = f"{username}@example.com"
     user = get_user_model().objects.filter(username=username).first()
@@ -113,5 +117,5 @@ def _person(
         )
         for site, role in roles:
             if Site.objects.filter(name=site).exists():
-                services.grant(user, site, role)
+                services.give_role(user, site, role)
     return {"username": username, "email": email, "password": password, "about": about}

@@ -1,4 +1,4 @@
-"""``manage.py sso_sessions``: list and end people's sessions; undo what an old Redis brought back."""
+"""``manage.py sso_sessions``: list, end, re-sign and delete sessions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 
-from portal import audit
 from portal.accounts.services import sign_out_everywhere
-from portal.sessions import services
+from portal.audit import services as audit
+from portal.sessions import ending, following, listing, resigning
 from portal.sessions.models import EndReason, Session
 from sso_common.exceptions import StoreUnavailable
 
@@ -25,16 +25,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        listing = actions.add_parser("list", help="show a person's sessions")
-        listing.add_argument("person", help="username, e-mail address or subject")
-        revoke = actions.add_parser("revoke", help="end one session, or all of a person's")
+        listing = actions.add_parser("list", help="list a person's sessions")
+        listing.add_argument("person", help="username, email address or subject")
+        revoke = actions.add_parser("revoke", help="end one session, or all sessions of a person")
         target = revoke.add_mutually_exclusive_group(required=True)
-        target.add_argument("--sid", help="one session")
-        target.add_argument("--person", help="all sessions of a person, and those a failover may bring back")
+        target.add_argument("--sid", help="the session, as in the list")
+        target.add_argument(
+            "--person",
+            help="username, email address or subject; also ends sessions that a failover may bring back",
+        )
         actions.add_parser("reap", help="delete ended sessions that an older Redis has brought back")
-        actions.add_parser("resign", help="sign all live sessions anew, with the key that is promoted now")
-        prune = actions.add_parser("prune", help="forget sessions that expired long ago, as happens daily")
-        prune.add_argument("--days", type=int, default=services.KEPT_DAYS)
+        actions.add_parser("resign", help="re-sign all live sessions with the key that signs now")
+        prune = actions.add_parser(
+            "prune", help="delete sessions that expired long ago; this also happens daily"
+        )
+        prune.add_argument("--days", type=int, default=following.KEPT_DAYS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -43,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(f"Redis does not answer ({error.detail}).") from error
 
     def _list(self, options: dict[str, Any]) -> None:
-        for each in services.live_sessions(_find(options["person"])):
+        for each in listing.live_sessions(find_person(options["person"])):
             row = each.row
             times = f"signed in {row.auth_time:%Y-%m-%d %H:%M}\tlast used {each.last_used:%Y-%m-%d %H:%M}"
             self.stdout.write(f"{row.sid}\t{times}\t{row.device}\t{row.ip or '-'}")
@@ -53,31 +58,32 @@ class Command(BaseCommand):
             row = Session.objects.filter(sid=options["sid"]).first()
             if row is None:
                 raise CommandError(f"There is no session named {options['sid']!r}.")
-            services.end_session(row.sid, EndReason.REVOKED)
+            ending.end_session(row.sid, EndReason.REVOKED)
             audit.record("session_ended", sub=row.user_id, sid=row.sid, detail="by an operator")
         else:
-            user = _find(options["person"])
+            user = find_person(options["person"])
             sign_out_everywhere(user)
-            services.catch_up()
+            following.catch_up()
             audit.record("session_ended", sub=user.pk, detail="all sessions, by an operator")
         self.stdout.write("Ended.")
 
     def _reap(self, options: dict[str, Any]) -> None:
-        services.catch_up()
-        self.stdout.write(f"{services.reap()} ended sessions are gone from Redis.")
+        following.catch_up()
+        self.stdout.write(f"{ending.reap()} ended sessions were deleted from Redis.")
 
     def _resign(self, options: dict[str, Any]) -> None:
-        self.stdout.write(f"{services.resign_all()} sessions are signed anew.")
+        self.stdout.write(f"{resigning.resign_all()} sessions were re-signed.")
 
     def _prune(self, options: dict[str, Any]) -> None:
-        self.stdout.write(f"{services.prune(options['days'])} sessions are forgotten.")
+        self.stdout.write(f"{following.prune(options['days'])} sessions were deleted.")
 
 
-def _find(text: str) -> Any:
+def find_person(text: str) -> Any:
+    """Return the user with this username, email address or subject. Raises ``CommandError``."""
     wanted = Q(username__iexact=text) | Q(email__iexact=text)
     with contextlib.suppress(ValueError):
         wanted |= Q(sub=uuid.UUID(text))
     found = list(get_user_model().objects.filter(wanted)[:2])
     if len(found) != 1:
-        raise CommandError(f"There is {'more than one' if found else 'no'} person {text!r}.")
+        raise CommandError(f"There is {'more than one' if found else 'no'} person named {text!r}.")
     return found[0]

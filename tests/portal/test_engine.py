@@ -1,0 +1,127 @@
+"""The portal's session engine: how a session becomes a signed-in one, and how it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import logout
+from django.http import HttpRequest
+
+from portal.audit.models import AuditEvent
+from portal.sessions import ending, issuing
+from portal.sessions.engine import SessionStore
+from portal.sessions.models import EndReason, Session
+from sso_common import sessions, store
+from sso_common.exceptions import StoreUnavailable
+from sso_common.tokens import SessionToken
+from tests.servers import ValkeyServer
+
+from .people import is_live, person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def anna() -> Any:
+    return person()
+
+
+def enter(session: SessionStore, user: Any) -> SessionToken:
+    """Sign a user in, with a session of their own."""
+    token, identity = issuing.issue(user, amr=["pwd"], remember=False)
+    session.enter(token, identity)
+    return token
+
+
+def test_entering_keeps_the_data_and_deletes_the_anonymous_session(anna: Any) -> None:
+    planted = {"cart": [1], "_csrftoken": "planted", "_auth_user_id": "7"}
+    anonymous = sessions.SessionStore()
+    anonymous.update(planted)
+    anonymous.save()
+    session = SessionStore(anonymous.session_key)
+
+    token = enter(session, anna)
+    session.save()
+
+    assert session.session_key == token.sid
+    assert session.is_cookie_stale
+    assert session.identity.sid == token.sid
+    assert dict(sessions.SessionStore(token=token).items()) == {"cart": [1]}
+    assert not store.run(store.anonymous_exists(anonymous.session_key))
+
+
+def test_entering_as_another_user_hands_over_nothing(anna: Any) -> None:
+    session = SessionStore()
+    token = enter(session, anna)
+    session["of anna"] = 1
+    session.save()
+
+    other = enter(session, person("ben"))
+    session.save()
+
+    assert dict(sessions.SessionStore(token=other).items()) == {}
+    assert dict(sessions.SessionStore(token=token).items()) == {"of anna": 1}
+
+
+def test_entering_forgives_an_earlier_refusal(anna: Any) -> None:
+    token = enter(SessionStore(), anna)
+    ending.end_session(token.sid, EndReason.REVOKED)
+    session = SessionStore(token=token)
+    assert session.identity is None
+    assert session.refusal is not None
+
+    enter(session, anna)
+
+    assert session.refusal is None
+    assert session.identity.user.username == "anna"
+
+
+def test_signing_out_ends_record_index_and_row(anna: Any, valkey: ValkeyServer) -> None:
+    token = enter(SessionStore(), anna)
+    session = SessionStore(token=token)
+
+    session.sign_out()
+    session.sign_out()
+
+    assert session.ended == token.sid
+    assert session.identity is None
+    assert not is_live(token.sid)
+    assert not valkey.admin.exists(store.user_key("sso", anna.pk))
+    assert Session.objects.get().ended_reason == "signed_out"
+
+
+async def test_signing_out_in_async_code_does_the_same(anna: Any) -> None:
+    token, _ = await sync_to_async(issuing.issue)(anna, amr=["pwd"], remember=False)
+    session = SessionStore(token=token)
+
+    await session.asign_out()
+
+    assert session.ended == token.sid
+    assert (await Session.objects.aget()).ended_reason == "signed_out"
+
+
+def test_a_sign_out_without_redis_is_remembered_by_the_row(anna: Any, valkey: ValkeyServer) -> None:
+    token = enter(SessionStore(), anna)
+    session = SessionStore(token=token)
+    assert session.identity is not None
+    valkey.kill()
+
+    with pytest.raises(StoreUnavailable):
+        session.sign_out()
+
+    assert session.ended is None
+    assert Session.objects.get().ended_reason == "signed_out"
+
+
+def test_logout_ends_and_records_the_session_once(anna: Any) -> None:
+    request = HttpRequest()
+    request.user = anna
+    request.session = SessionStore(token=enter(SessionStore(), anna))
+
+    logout(request)
+    logout(request)
+
+    assert Session.objects.get().ended_reason == "signed_out"
+    assert [event.sub for event in AuditEvent.objects.filter(kind="signed_out")] == [anna.pk]

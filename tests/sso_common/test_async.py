@@ -146,7 +146,7 @@ async def test_a_look_at_what_is_known_needs_no_thread(valkey) -> None:
         await asyncio.gather(*(session.aget("a") for _ in range(20)))
 
     assert len(trips) == 0
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # one of an earlier test may end
 
 
 # --- sessions and users ------------------------------------------------------------------------------

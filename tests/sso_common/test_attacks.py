@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.contrib.auth.models import User
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sso_common import conf, store, testing
@@ -613,7 +613,7 @@ def test_open_redirect_after_signing_out(victim: SessionToken) -> None:
 
 
 @given(target=st.text(alphabet="/\\:@.?#%\t\n\r \x00\u3002\uff0fehtpsvil0testserver", max_size=30))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300)
 def test_open_redirect_by_anything_that_a_machine_can_think_of(client: Client, target: str) -> None:
     location = client.get(HOP, {"next": target})["Location"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -29,6 +30,7 @@ from sso_common.exceptions import (
 )
 from sso_common.keys import key_id
 from tests.sso_common.portal import Portal
+from tests.timing import WAIT, tries_within
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def test_the_status_tells_how_far_the_clocks_are_apart(portal: Portal) -> None:
     portal.status = lambda: honest() | {"time": time.time() + 100}  # type: ignore[method-assign]
     status = feed.fetch_status()
 
-    assert 99 < status.skew < 101
+    assert abs(status.skew - 100) <= status.round_trip / 2 + 0.01
     assert (status.head, status.kids) == (1, (testing.PUBLIC_KEY[0],))
 
 
@@ -281,13 +283,11 @@ def test_a_portal_that_is_not_there_is_unavailable() -> None:
 def test_a_portal_that_never_answers_is_given_up(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUT", 0.2)
     release = threading.Event()
-    portal.before = lambda path: release.wait(10) and None
-    started = time.monotonic()
+    portal.before = lambda path: release.wait(WAIT) and None
 
-    with pytest.raises(PortalUnavailable, match="Timeout"):
-        feed.fetch_status()
-
-    assert time.monotonic() - started < 5
+    for attempt in tries_within(5):
+        with attempt, pytest.raises(PortalUnavailable, match="Timeout"):
+            feed.fetch_status()
     release.set()
 
 
@@ -298,7 +298,7 @@ def test_a_portal_that_answers_drop_by_drop_is_given_up(monkeypatch: pytest.Monk
 
         def drip() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, contextlib.suppress(OSError):  # hung up on
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
                 while not stop.wait(0.05):
                     connection.sendall(b"x")

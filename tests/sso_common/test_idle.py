@@ -22,7 +22,7 @@ def test_a_sites_data_lives_as_long_as_the_session_that_other_sites_keep_alive(v
     visitor.get("/put/?cart=mug")
     token = token_of(visitor)
     # Hours of visits to another site, which extends the record and may not extend what is ours.
-    store.client().pexpire(site_name(token), 5_000)
+    store.client().pexpire(site_name(token), 60_000)
 
     visitor.get("/user/")
 

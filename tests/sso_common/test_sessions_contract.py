@@ -7,6 +7,7 @@ and by the awaited ones.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -546,7 +547,7 @@ def test_the_name_cannot_be_set_from_outside(session: SessionStore) -> None:
 
 
 def _about(seconds: float) -> Any:
-    return pytest.approx(seconds, abs=2)
+    return pytest.approx(seconds, abs=60)
 
 
 async def test_by_default_a_session_lives_as_long_as_its_cookie(
@@ -565,9 +566,9 @@ async def test_by_default_a_session_lives_as_long_as_its_cookie(
 @pytest.mark.parametrize(
     "make",
     [
-        lambda now: 10,
-        lambda now: timedelta(seconds=10),
-        lambda now: now + timedelta(seconds=10),
+        lambda now: 1000,
+        lambda now: timedelta(seconds=1000),
+        lambda now: now + timedelta(seconds=1000),
     ],
     ids=["seconds", "timedelta", "datetime"],
 )
@@ -580,8 +581,8 @@ async def test_a_session_may_expire_when_the_site_says(
 
     assert session.modified is True
     date = await do(session, "get_expiry_date", modification=now)
-    assert abs(date - (now + timedelta(seconds=10))) < timedelta(seconds=2)
-    assert await do(session, "get_expiry_age", modification=now) == _about(10)
+    assert abs(date - (now + timedelta(seconds=1000))) < timedelta(seconds=60)
+    assert await do(session, "get_expiry_age", modification=now) == _about(1000)
 
 
 async def test_age_and_date_can_be_asked_for_any_expiry(session: SessionStore, do: Do) -> None:
@@ -642,7 +643,7 @@ async def test_an_anonymous_session_really_ends_then(do: Do) -> None:
     await do(session, "set_expiry", 600)
     await do(session, "save")
     name = anonymous_name(session.session_key)
-    assert 590 <= store.client().ttl(name) <= 600
+    assert 500 <= store.client().ttl(name) <= 600
 
     await do(session, "set_expiry", -3600)
     await do(session, "save")
@@ -653,11 +654,14 @@ async def test_an_anonymous_session_really_ends_then(do: Do) -> None:
 
 async def test_a_broken_number_of_seconds_is_an_expiry_too(do: Do) -> None:
     session = SessionStore()
-    await do(session, "set_expiry", 10.5)
+    await do(session, "set_expiry", 1000.5)
 
+    before = time.time()
     await do(session, "save")
+    after = time.time()
 
-    assert 10_000 <= store.client().pttl(anonymous_name(session.session_key)) <= 10_500
+    expires = store.client().pexpiretime(anonymous_name(session.session_key)) / 1000
+    assert before + 1000.4 < expires < after + 1000.6
 
 
 async def test_a_signed_in_session_lives_as_long_as_the_portal_says(do: Do) -> None:

@@ -6,7 +6,6 @@ some of it. Hypothesis looks for an order of steps in which the two disagree.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -335,16 +334,12 @@ class Sessions(RuleBasedStateMachine):
 @pytest.mark.usefixtures("valkey")
 def test_any_order_of_concurrent_requests_does_what_the_model_says(valkey) -> None:
     Sessions.reset(valkey)
-    began = time.monotonic()
 
     run_state_machine_as_test(
         Sessions,
         settings=settings(
             max_examples=50,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )
-
-    assert time.monotonic() - began < 60

@@ -15,10 +15,17 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sso_common import store
 from tests.servers import ValkeyServer, postgres_server
 from tests.servers import valkey_server as start_valkey
+
+# On a busy machine, an example may take longer than Hypothesis allows by default.
+settings.register_profile(
+    "busy", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -73,13 +73,14 @@ async def test_page_that_reads_session_or_user_costs_one_round_trip(visitor: Asy
     assert len(trips) == 1
 
 
-async def test_page_that_changes_the_session_costs_one_more_round_trip(visitor: AsyncClient) -> None:
+async def test_session_is_saved_in_one_more_round_trip_outside_the_event_loop(visitor: AsyncClient) -> None:
     await visitor.get("/async/put/?a=1")
 
     with counted_trips() as trips:
         await visitor.get("/async/put/?a=2")
 
     assert len(trips) == 2
+    assert threading.get_ident() not in trips.threads
 
 
 async def test_first_visit_costs_one_more_round_trip(valkey) -> None:
@@ -287,6 +288,14 @@ async def test_concurrent_requests_that_save_different_keys_lose_nothing(visitor
     assert data == {f"key {number}": number for number in range(60)}
 
 
+async def test_concurrent_coroutines_of_one_request_share_its_session(token: SessionToken) -> None:
+    session = SessionStore(token=token)
+
+    await asyncio.gather(*(session.aset(f"key {number}", number) for number in range(10)))
+
+    assert dict(await session.aitems()) == {f"key {number}": number for number in range(10)}
+
+
 async def test_asave_does_not_resurrect_a_signed_out_session(valkey) -> None:
     token = sign_in("anna")
 
@@ -366,10 +375,12 @@ async def test_attack_tossed_cookie_in_a_second_header_signs_no_user_in(valkey) 
     assert request.session.refusal.reason in {"two-cookies", "malformed-cookie"}
 
 
-async def test_idle_timeout_is_extended_under_asgi(visitor: AsyncClient) -> None:
+async def test_idle_timeout_is_extended_outside_the_event_loop(visitor: AsyncClient) -> None:
     token = token_of(visitor)
     expire_in(token, 60)
 
-    await visitor.get("/async/user/")
+    with counted_trips() as trips:
+        await visitor.get("/async/user/")
 
     assert store.client().pttl(record_name(token)) > 3_600_000
+    assert threading.get_ident() not in trips.threads

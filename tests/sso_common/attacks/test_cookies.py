@@ -58,4 +58,8 @@ def test_same_sso_cookie_twice_is_no_attack(victim: SessionToken) -> None:
     ["__secure-sso-test", "__Secure-sso", "X__Secure-sso-test", "__Secure-sso-testx", "__Secure-sso-test x"],
 )
 def test_attack_cookie_with_a_similar_name_is_ignored(victim: SessionToken, name: str) -> None:
-    assert browser_with_header(f"{name}={victim.value}").get("/user/").content == b"nobody"
+    similar = f"{name}={sign_in('mallory').value}"
+    genuine = f"{conf.dsn().cookie_name}={victim.value}"
+
+    assert browser_with_header(similar).get("/user/").content == b"nobody"
+    assert browser_with_header(f"{similar}; {genuine}").get("/user/").content == b"anna"

@@ -8,7 +8,7 @@ from django.test import Client
 from sso_common import store, testing
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken
-from tests.sso_common.tools import anonymous_name, has_identity, token_of
+from tests.sso_common.tools import anonymous_name, end, has_identity, token_of
 
 from .browsers import COOKIE, browser_with_key
 
@@ -63,6 +63,17 @@ def test_attack_planted_expiry_is_not_adopted() -> None:
 def test_attack_planted_key_that_was_never_issued_is_replaced() -> None:
     planted = "planted" * 5
     client = browser_with_key(planted)
+
+    client.get("/put/?cart=mug")
+
+    assert client.cookies[COOKIE].value != planted
+    assert not store.client().exists(anonymous_name(planted))
+
+
+def test_attack_planted_key_beside_an_ended_session_is_replaced() -> None:
+    planted = "planted" * 5
+    client, token = victim_with(planted)
+    end(token)
 
     client.get("/put/?cart=mug")
 

@@ -84,6 +84,14 @@ def test_local_login_inside_a_signed_in_session_wins(visitor: Client, operator: 
     assert has_identity(token_of(visitor))
 
 
+def test_ended_local_login_leaves_the_user_of_the_portal(visitor: Client, operator: User) -> None:
+    visitor.get("/local-login/?username=operator")
+    operator.set_password("another")
+    operator.save()
+
+    assert visitor.get("/user/").content == b"anna"
+
+
 def test_logout_ends_the_local_login_and_the_signed_in_session(visitor: Client, operator: User) -> None:
     visitor.get("/local-login/?username=operator")
 

@@ -53,7 +53,7 @@ def token(valkey: ValkeyServer) -> SessionToken:
     return sign_in("anna")
 
 
-# --- what a request costs ----------------------------------------------------------------------------
+# --- what a request costs --------------------------------------------------------------------
 
 
 async def test_page_that_reads_neither_session_nor_user_costs_nothing(visitor: AsyncClient) -> None:
@@ -157,7 +157,7 @@ async def test_reading_a_loaded_session_needs_no_thread(
     assert used == []
 
 
-# --- sessions and users ------------------------------------------------------------------------------
+# --- sessions and users ----------------------------------------------------------------------
 
 
 def _request(token=None) -> HttpRequest:
@@ -270,7 +270,7 @@ async def test_alogin_inside_a_signed_in_session_wins(visitor: AsyncClient) -> N
     assert (await visitor.get("/user/")).content == b"operator"
 
 
-# --- concurrency -------------------------------------------------------------------------------------
+# --- concurrency -----------------------------------------------------------------------------
 
 
 async def test_concurrent_requests_that_save_different_keys_lose_nothing(visitor: AsyncClient) -> None:
@@ -324,7 +324,7 @@ async def test_concurrent_visitors_each_get_their_own_session(valkey) -> None:
         assert [response.content.decode() for response in responses] == list(tokens)
 
 
-# --- not signed in -----------------------------------------------------------------------------------
+# --- not signed in ---------------------------------------------------------------------------
 
 
 async def test_navigation_is_redirected_and_a_script_gets_401(async_client: AsyncClient) -> None:

@@ -40,7 +40,7 @@ def portal() -> Iterator[Portal]:
     portal.close()
 
 
-# --- what it sends -------------------------------------------------------------------------------
+# --- what it sends ---------------------------------------------------------------------------
 
 
 def test_fetch_page_returns_verified_users(portal: Portal) -> None:
@@ -91,13 +91,13 @@ def test_status_has_the_skew_of_the_clocks(portal: Portal) -> None:
 def test_request_contains_no_secret(portal: Portal) -> None:
     feed.fetch_status()
 
-    sent = json.dumps(portal.headers)
+    sent = json.dumps([portal.requests, portal.headers])
     keys = conf.dsn().site_keys[0]
     for secret in (keys.secret, keys.request_key):
         assert base64_encode(secret).decode() not in sent
 
 
-# --- what it accepts ----------------------------------------------------------------------------
+# --- what it accepts -------------------------------------------------------------------------
 
 
 def _changed_body(status: int, headers: dict[str, str], body: bytes) -> Any:
@@ -215,7 +215,7 @@ def test_any_answer_is_a_page_or_an_error_of_ours(raw: Any, after: int) -> None:
     assert page.cursor >= after
 
 
-# --- how it fails --------------------------------------------------------------------------------
+# --- how it fails ----------------------------------------------------------------------------
 
 
 def answering(status: int, body: bytes = b"", **headers: str) -> Any:

@@ -92,7 +92,7 @@ def test_verifier_cannot_sign() -> None:
         record_signer(TRUSTED[0][1], Ed25519()).sign(b"sso1.kid.body")
 
 
-# --- refusals, in the order of the checks ----------------------------------------------------------------
+# --- refusals, in the order of the checks ----------------------------------------------------
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda body: b"sso1." + body))
@@ -163,16 +163,16 @@ def test_unknown_claims_of_a_newer_portal_are_ignored() -> None:
 
 
 def test_attack_record_signed_with_an_unknown_key_is_refused() -> None:
-    stranger = Ed25519PrivateKey.generate()
+    unknown = Ed25519PrivateKey.generate()
 
     with pytest.raises(UnknownKey):
-        verify_record(testing.sign_record(IDENTITY, stranger), TRUSTED)
+        verify_record(testing.sign_record(IDENTITY, unknown), TRUSTED)
 
 
 def test_attack_record_with_a_swapped_key_id_is_refused() -> None:
-    stranger = Ed25519PrivateKey.generate()
-    forged = testing.sign_record(IDENTITY, stranger).replace(
-        public_key(stranger)[0].encode(), TRUSTED[0][0].encode()
+    unknown = Ed25519PrivateKey.generate()
+    forged = testing.sign_record(IDENTITY, unknown).replace(
+        public_key(unknown)[0].encode(), TRUSTED[0][0].encode()
     )
 
     with pytest.raises(BadSignature):
@@ -227,15 +227,15 @@ def test_signature_is_checked_once_and_expiry_and_binding_each_time() -> None:
 
 
 def test_refusal_is_not_cached() -> None:
-    stranger = Ed25519PrivateKey.generate()
-    record = testing.sign_record(IDENTITY, stranger)
+    unknown = Ed25519PrivateKey.generate()
+    record = testing.sign_record(IDENTITY, unknown)
     with pytest.raises(UnknownKey):
         verify_record(record, TRUSTED)
 
-    assert verify_record(record, (*TRUSTED, public_key(stranger))) == IDENTITY
+    assert verify_record(record, (*TRUSTED, public_key(unknown))) == IDENTITY
 
 
-# --- signed answers of the portal ------------------------------------------------------------------------
+# --- signed answers of the portal ------------------------------------------------------------
 
 
 def test_signature_verifies_only_the_answer_that_wassigned() -> None:

@@ -47,7 +47,7 @@ def read_session(request: HttpRequest) -> HttpResponse:
     return HttpResponse("the page")
 
 
-# --- when an extension is due --------------------------------------------------------------------
+# --- when an extension is due ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_extension_is_due_after_a_minute_or_half_of_a_short_timeout(
     assert due == (None if extension is None else 1000 * extension)
 
 
-# --- extending in a request ----------------------------------------------------------------------
+# --- extending in a request ------------------------------------------------------------------
 
 
 def test_first_visit_extends_the_session_with_one_more_round_trip() -> None:

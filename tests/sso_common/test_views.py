@@ -41,7 +41,7 @@ def next_of(address: str) -> str:
     return value
 
 
-# --- the login view -----------------------------------------------------------------------------------------
+# --- the login view --------------------------------------------------------------------------
 
 
 def test_login_redirects_to_the_portal_and_from_there_to_itself(client: Client) -> None:
@@ -103,7 +103,7 @@ def test_user_signed_in_elsewhere_reaches_the_page(client: Client) -> None:
     assert response.content == b"private"
 
 
-# --- back from the portal, and not signed in ---------------------------------------------------------
+# --- back from the portal, and not signed in -------------------------------------------------
 
 
 def returned(client: Client):
@@ -200,7 +200,7 @@ def test_user_without_access_gets_403_before_and_after_the_portal(client: Client
     for address in (LOGIN, f"{LOGIN}?returned=1"):
         response = client.get(address)
         assert response.status_code == 403
-        assert "may not enter" in response.text
+        assert f'href="{conf.dsn().portal_url}/"' in response.text
     assert not User.objects.exists()
 
 
@@ -227,7 +227,7 @@ def test_login_accepts_only_get_and_head(client: Client) -> None:
     assert client.head(LOGIN).status_code == 302
 
 
-# --- the logout view -------------------------------------------------------------------------------------
+# --- the logout view -------------------------------------------------------------------------
 
 
 def test_logout_ends_the_session_and_redirects_to_the_portal(visitor: Client) -> None:
@@ -283,7 +283,7 @@ def test_deactivated_user_can_sign_out(visitor: Client) -> None:
     assert not has_identity(token_of(visitor))
 
 
-# --- health ------------------------------------------------------------------------------------------
+# --- health ----------------------------------------------------------------------------------
 
 
 def test_health_page_of_a_healthy_site_is_200(client: Client) -> None:

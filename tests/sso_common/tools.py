@@ -1,4 +1,4 @@
-"""Helpers for the tests of a site: sign users in, look into Redis, count round trips."""
+"""Helpers for the tests of a site: sign users in, read Redis, count round trips."""
 
 from __future__ import annotations
 

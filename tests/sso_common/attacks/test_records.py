@@ -76,9 +76,9 @@ def test_attack_record_signed_with_an_unknown_key_opens_nothing(own: SessionToke
 
 
 def test_attack_unknown_key_under_the_portals_key_id_opens_nothing(own: SessionToken) -> None:
-    stranger = Ed25519PrivateKey.generate()
-    record = testing.sign_record(admin(own), stranger)
-    kid = key_and_id(stranger)[0].encode()
+    unknown = Ed25519PrivateKey.generate()
+    record = testing.sign_record(admin(own), unknown)
+    kid = key_and_id(unknown)[0].encode()
     testing.store_record(own.sid, record.replace(kid, testing.PUBLIC_KEY[0].encode()))
 
     assert_opens_nothing(browser_with_token(own.value))

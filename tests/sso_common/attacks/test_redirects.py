@@ -54,8 +54,8 @@ TARGETS = {
     "a division slash": "http://testserver\u2215.evil.example/",
     "another port": "http://testserver:8443/",
     "another port, scheme-relative": "//testserver:8443/",
-    "a suffix that looks alike": "http://testserver.evil.example/",
-    "a prefix that looks alike": "http://eviltestserver/",
+    "a suffix that looks similar": "http://testserver.evil.example/",
+    "a prefix that looks similar": "http://eviltestserver/",
     "a sibling": "http://b.testserver/",
     "a parent with a dot after it": "http://testserver./",
     "javascript": "javascript:alert(1)",
@@ -156,7 +156,7 @@ def test_attack_open_redirect_after_sign_out(victim: SessionToken) -> None:
     assert "evil.example" not in response["Location"]
 
 
-# --- markup --------------------------------------------------------------------------------------
+# --- markup ----------------------------------------------------------------------------------
 
 
 def test_attack_markup_in_the_target_is_escaped(client: Client) -> None:

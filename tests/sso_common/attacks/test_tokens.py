@@ -103,7 +103,7 @@ def test_attack_next_user_of_a_shared_browser_finds_no_data(victim: SessionToken
     assert client.get("/show/").json() == {}
 
 
-# --- anonymous session keys ----------------------------------------------------------------------
+# --- anonymous session keys ------------------------------------------------------------------
 
 
 def test_attack_sid_as_an_anonymous_session_key_opens_nothing(victim: SessionToken) -> None:

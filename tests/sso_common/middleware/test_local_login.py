@@ -72,7 +72,7 @@ def test_user_refused_by_the_site_can_still_log_in_locally(client: Client, opera
     assert client.get("/user/").content == b"operator"
 
 
-# --- beside a signed-in session ------------------------------------------------------------------
+# --- beside a signed-in session --------------------------------------------------------------
 
 
 def test_local_login_inside_a_signed_in_session_wins(visitor: Client, operator: User) -> None:

@@ -25,7 +25,7 @@ NAVIGATIONS = {
 }
 
 
-# --- anonymous visitors --------------------------------------------------------------------------
+# --- anonymous visitors ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("headers", NAVIGATIONS.values(), ids=NAVIGATIONS)
@@ -52,7 +52,7 @@ def test_permission_required_redirects_an_anonymous_visitor(client: Client) -> N
     assert client.get("/needs-permission/")["Location"].startswith("/sso/login/?next=")
 
 
-# --- users without access to the site ------------------------------------------------------------
+# --- users without access to the site --------------------------------------------------------
 
 
 @pytest.mark.parametrize("headers", [*SCRIPTS.values(), *NAVIGATIONS.values()], ids=[*SCRIPTS, *NAVIGATIONS])
@@ -73,7 +73,7 @@ def test_page_without_access_links_to_the_portal(client: Client) -> None:
     assert f'href="{conf.dsn().portal_url}/"' in response.text
 
 
-# --- users without a permission ------------------------------------------------------------------
+# --- users without a permission --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("headers", [{}, JSON], ids=["page", "json"])
@@ -91,7 +91,7 @@ def test_missing_permission_is_403_for_a_local_login(client: Client) -> None:
     assert client.get("/needs-permission/").status_code == 403
 
 
-# --- redirects that stay -------------------------------------------------------------------------
+# --- redirects that stay ---------------------------------------------------------------------
 
 
 def test_view_may_redirect_to_the_login_view_after_logout(visitor: Client) -> None:

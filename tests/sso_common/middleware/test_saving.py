@@ -59,7 +59,7 @@ def test_clear_of_an_ended_session_stores_nothing() -> None:
     assert names_in_redis() == set()
 
 
-# --- sessions that end during the request --------------------------------------------------------
+# --- sessions that end during the request ----------------------------------------------------
 
 
 class EndSessionAfterView:

@@ -71,7 +71,7 @@ def test_page_that_depends_on_the_visitor_varies_by_cookie(visitor: Client, path
     assert "Cookie" in visitor.get(path)["Vary"]
 
 
-# --- deleting the cookie -------------------------------------------------------------------------
+# --- deleting the cookie ---------------------------------------------------------------------
 
 
 def test_cookie_of_an_adopted_session_is_deleted(client: Client) -> None:
@@ -118,7 +118,7 @@ def test_flush_without_a_session_sets_no_cookie(client: Client) -> None:
     assert "Cookie" in response["Vary"]
 
 
-# --- SESSION_SAVE_EVERY_REQUEST ------------------------------------------------------------------
+# --- SESSION_SAVE_EVERY_REQUEST --------------------------------------------------------------
 
 
 class TestSaveEveryRequest:

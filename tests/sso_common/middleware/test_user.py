@@ -81,7 +81,7 @@ def test_session_from_before_not_before_is_refused_even_if_redis_restores_it(vis
     assert visitor.get("/user/").content == b"nobody"
 
 
-# --- signing out ---------------------------------------------------------------------------------
+# --- signing out -----------------------------------------------------------------------------
 
 
 def test_logout_signs_out_everywhere(visitor: Client) -> None:

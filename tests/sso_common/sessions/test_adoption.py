@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sso_common import flows, store
 from sso_common.adoption import NEVER_ADOPTED
-from sso_common.flows import Commands
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken
 from tests.sso_common.tools import anonymous_name, counted_trips, sign_in
 
-from .variants import save_anonymous
+from .variants import ask_then, save_anonymous
 
 
 def test_anonymous_data_moves_into_the_signed_in_session(token: SessionToken) -> None:
@@ -76,19 +74,6 @@ def test_slow_adoption_does_not_undo_that_of_a_faster_request(token: SessionToke
     assert SessionStore(token=token)["cart"] == ["mug", "plate"]
 
 
-def ask_then(act: Callable[[], None]) -> Callable[[Commands], list[Any]]:
-    """Send commands, and let another request act after the first of them."""
-    actions = [act]
-
-    def ask(commands: Commands) -> list[Any]:
-        answers = store.ask(commands)
-        while actions:
-            actions.pop()()
-        return answers
-
-    return ask
-
-
 def test_unknown_anonymous_key_leaves_a_stale_cookie(token: SessionToken) -> None:
     session = SessionStore("expired-or-planted-key", token=token)
 
@@ -116,7 +101,7 @@ def test_session_cleared_before_the_first_read_adopts_nothing(token: SessionToke
     assert dict(SessionStore(token=token).items()) == {}
 
 
-# --- SSO_ADOPT_SESSION ---------------------------------------------------------------------------
+# --- SSO_ADOPT_SESSION -----------------------------------------------------------------------
 
 
 def adopt_cart_only(anonymous: dict[str, Any], signed_in: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_clear_also_deletes_what_another_request_added(mode: Mode) -> None:
     assert dict(mode.next_request(session).items()) == {}
 
 
-# --- an ended session stays ended ----------------------------------------------------------------
+# --- an ended session stays ended ------------------------------------------------------------
 
 
 def test_save_does_not_resurrect_a_signed_out_session(token: SessionToken) -> None:

@@ -19,7 +19,7 @@ def reset_flags(session: SessionStore) -> None:
     session.accessed = session.modified = False
 
 
-# --- a new session -------------------------------------------------------------------------------
+# --- a new session ---------------------------------------------------------------------------
 
 
 def test_session_store_is_one_of_djangos() -> None:
@@ -74,7 +74,7 @@ async def test_reading_a_signed_in_session_stores_nothing(do: Do) -> None:
     assert names_in_redis() == before
 
 
-# --- reading and changing ------------------------------------------------------------------------
+# --- reading and changing --------------------------------------------------------------------
 
 
 async def test_get_returns_the_default_for_a_missing_key(session: SessionStore, do: Do) -> None:

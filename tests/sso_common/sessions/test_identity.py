@@ -28,7 +28,7 @@ def test_session_token_opens_its_session(token: SessionToken) -> None:
     assert session.refusal is None
 
 
-# --- refusals ------------------------------------------------------------------------------------
+# --- refusals --------------------------------------------------------------------------------
 
 
 def store_identity(token: SessionToken, **changes: Any) -> None:
@@ -114,7 +114,7 @@ def test_refused_visitor_keeps_the_anonymous_session(token: SessionToken, spoil)
     assert not session.is_cookie_stale
 
 
-# --- sites and namespaces are apart --------------------------------------------------------------
+# --- sites and namespaces are apart ----------------------------------------------------------
 
 
 def test_site_does_not_see_the_data_of_another_site(token: SessionToken, settings) -> None:

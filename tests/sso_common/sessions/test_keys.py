@@ -39,7 +39,7 @@ def test_session_key_cannot_be_set(session: SessionStore) -> None:
         session.session_key = "something else"
 
 
-# --- cycle_key -----------------------------------------------------------------------------------
+# --- cycle_key -------------------------------------------------------------------------------
 
 
 async def test_cycle_key_keeps_the_data_and_deletes_the_old_key(do: Do) -> None:

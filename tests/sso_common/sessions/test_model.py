@@ -88,7 +88,7 @@ class Sessions(RuleBasedStateMachine):
         self.it_sets(visitor, "cart", 1)
         self.it_saves(visitor)
 
-    # --- requests arrive --------------------------------------------------------------------------
+    # --- requests arrive ---------------------------------------------------------------------
 
     @precondition(lambda self: self.in_flight < 3)
     @rule(target=requests)
@@ -142,7 +142,7 @@ class Sessions(RuleBasedStateMachine):
         act(faster)
         self.it_saves(faster)
 
-    # --- the model -----------------------------------------------------------------------
+    # --- the model ---------------------------------------------------------------------------
 
     def _resolve(self, request: Request) -> None:
         """Find out which session the request has, at its first read."""
@@ -214,7 +214,7 @@ class Sessions(RuleBasedStateMachine):
             assert request.session.session_key is not None
             request.current.key = request.session.session_key
 
-    # --- what a request does --------------------------------------------------------------------
+    # --- what a request does -----------------------------------------------------------------
 
     @rule(request=requests)
     def it_reads(self, request: Request) -> None:
@@ -302,7 +302,7 @@ class Sessions(RuleBasedStateMachine):
             request.current.is_alive, request.current.data = False, {}
             request.current, request.seen, request.known = None, {}, {}
 
-    # --- invariants ------------------------------------------------------------------------
+    # --- invariants --------------------------------------------------------------------------
 
     @invariant()
     def only_live_sessions_have_a_record(self) -> None:

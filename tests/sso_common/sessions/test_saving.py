@@ -73,7 +73,7 @@ async def test_load_keeps_unsaved_changes(session: SessionStore, mode: Mode, do:
     assert dict(await do(mode.next_request(session), "items")) == {"a": 2, "b": 1}
 
 
-# --- creating ------------------------------------------------------------------------------------
+# --- creating --------------------------------------------------------------------------------
 
 
 async def test_create_stores_a_session_under_a_new_key(do: Do) -> None:

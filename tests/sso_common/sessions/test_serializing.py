@@ -97,7 +97,7 @@ async def test_damaged_data_is_an_empty_session_and_a_security_event(
     assert dict(await do(mode.next_request(session), "items")) == {"c": 3}
 
 
-# --- encode and decode, which other packages call ------------------------------------------------
+# --- encode and decode, which other packages call --------------------------------------------
 
 
 def test_decode_reverses_encode() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sso_common import store
+from sso_common import flows, store
 from sso_common.exceptions import UserInactive
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken
 from tests.sso_common.tools import events, has_identity, site_name
+
+from .variants import ask_then
 
 
 def test_sign_out_ends_the_session_and_leaves_an_empty_one(token: SessionToken) -> None:
@@ -53,3 +55,13 @@ def test_session_of_a_refused_user_can_be_signed_out(token: SessionToken) -> Non
     session.sign_out()
 
     assert not has_identity(token)
+
+
+def test_slow_read_does_not_undo_a_concurrent_sign_out(token: SessionToken) -> None:
+    """Two coroutines of one request."""
+    session = SessionStore(token=token)
+
+    flows.run(session.resolve_flow(), ask_then(session.sign_out))
+
+    assert session.identity is None
+    assert session.is_empty()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sso_common import store
+from sso_common.flows import Commands
 from sso_common.sessions import SessionStore
 from tests.sso_common.tools import anonymous_name, sign_in, site_name
 
@@ -67,3 +69,16 @@ def save_session(mode: Mode, **data: Any) -> SessionStore:
 def save_anonymous(**data: Any) -> str:
     """Save an anonymous session with this data, and return its key."""
     return save_session(Anonymous(), **data).session_key
+
+
+def ask_then(act: Callable[[], None]) -> Callable[[Commands], list[Any]]:
+    """Send commands, and let another request act after the first of them."""
+    actions = [act]
+
+    def ask(commands: Commands) -> list[Any]:
+        answers = store.ask(commands)
+        while actions:
+            actions.pop()()
+        return answers
+
+    return ask

@@ -10,7 +10,7 @@ from sso_common import flows, store
 from sso_common.adoption import NEVER_ADOPTED
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken
-from tests.sso_common.tools import anonymous_name, counted_trips, sign_in
+from tests.sso_common.tools import anonymous_name, counted_trips, end, sign_in, site_name
 
 from .variants import ask_then, save_anonymous
 
@@ -72,6 +72,17 @@ def test_slow_adoption_does_not_undo_that_of_a_faster_request(token: SessionToke
 
     assert slow.is_cookie_stale
     assert SessionStore(token=token)["cart"] == ["mug", "plate"]
+
+
+def test_adoption_by_a_session_that_ends_keeps_the_anonymous_session(token: SessionToken) -> None:
+    key = save_anonymous(cart=["mug"])
+
+    session = SessionStore(key, token=token)
+    flows.run(session.resolve_flow(), ask_then(lambda: end(token)))
+
+    assert not session.is_cookie_stale
+    assert dict(SessionStore(key).items()) == {"cart": ["mug"]}
+    assert not store.client().exists(site_name(token))
 
 
 def test_unknown_anonymous_key_leaves_a_stale_cookie(token: SessionToken) -> None:

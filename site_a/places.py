@@ -11,4 +11,4 @@ from sso_common import conf
 
 def places(request: HttpRequest) -> dict[str, object]:
     """Return ``portal_url``, and ``places`` as pairs of a name and an address."""
-    return {"portal_url": conf.portal_url(), "places": settings.PLACES}
+    return {"portal_url": conf.dsn().portal_url, "places": settings.PLACES}

@@ -117,30 +117,6 @@ def forget_dsn(*, setting: str, **kwargs: Any) -> None:
         dsn.cache_clear()
 
 
-def site() -> str:
-    return dsn().site
-
-
-def namespace() -> str:
-    return dsn().namespace
-
-
-def domain() -> str:
-    return dsn().domain
-
-
-def public_keys() -> tuple[tuple[str, bytes], ...]:
-    return dsn().public_keys
-
-
-def cookie_name() -> str:
-    return dsn().cookie_name
-
-
-def portal_url() -> str:
-    return dsn().portal_url
-
-
 def portal_internal_url() -> str:
     """The portal's origin as this server reaches it; by default, as browsers do."""
     url = getattr(settings, INTERNAL_URL_VARIABLE, "") or os.environ.get(INTERNAL_URL_VARIABLE, "")

@@ -18,7 +18,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from . import conf, flows, idle, store
 from .admission import require_admission
-from .adoption import EMERGENCY, LOCAL_SINCE, OVERRIDDEN_SID, adoptable
+from .adoption import OVERRIDDEN_SID, adoptable
 from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
 from .fields import Fields, Stored, decode_fields, encode_fields
 from .flows import Commands, Flow, both
@@ -274,45 +274,6 @@ class ResolvingSession(SessionBase):
         self._session_key = None
         self.is_cookie_stale = False
         self._session_cache, self._stored = {}, Stored({})
-
-    # --- local logins -------------------------------------------------------------------------
-
-    def begin_local_login(self) -> None:
-        """Give a local login a session of its own.
-
-        Otherwise it would be stored in the session of the user who signed in at the portal, and that
-        user's cookie alone would open it. The local login prevails until the next sign-in at the portal.
-        """
-        self.resolve()
-        overridden = self._verified
-        if self._token is not None:
-            self.leave()
-            self._verified = overridden  # logging out ends both
-        if overridden is not None:
-            self[OVERRIDDEN_SID] = overridden.sid
-        self[LOCAL_SINCE] = int(time.time())
-        self.pop(EMERGENCY, None)
-
-    def is_own_login(self, value: Any) -> bool:
-        """Whether a login is that of the user who has signed in: some products repeat it."""
-        return self._token is not None and self.user_key is not None and value == self.user_key
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key == SESSION_KEY and not self.is_own_login(value):
-            self.begin_local_login()
-        super().__setitem__(key, value)
-
-    async def aset(self, key: str, value: Any) -> None:
-        await self.aresolve()
-        self[key] = value
-
-    def update(self, dict_: Any) -> None:  # type: ignore[override]  # Django's own is not so general
-        for key, value in dict(dict_).items():
-            self[key] = value
-
-    async def aupdate(self, dict_: Any) -> None:
-        await self.aresolve()
-        self.update(dict_)
 
     # --- idle timeout -------------------------------------------------------------------------
 

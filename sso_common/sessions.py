@@ -15,14 +15,14 @@ from django.utils.crypto import get_random_string
 from . import store
 from .fields import Stored, decode_fields, encode_fields, find_changes
 from .flows import Flow, both
-from .resolving import ResolvingSession
+from .logins import LoginSession
 
 __all__ = ["CreateError", "SessionStore", "UpdateError"]
 
 KEY_LENGTH: Final = 40
 
 
-class SessionStore(ResolvingSession):
+class SessionStore(LoginSession):
     """Django's session contract over the shared store. Each save writes only the keys that changed.
 
     A subclass overrides a flow, not a method: ``save_flow`` is what ``save``, ``asave`` and ``create`` do.

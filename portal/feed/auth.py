@@ -73,7 +73,7 @@ def authenticate(request: HttpRequest) -> SignedRequest:
 
 def remember_nonce(site: str, nonce: str) -> Flow[bool]:
     """Store a nonce for as long as its request could be fresh. Returns False if it was already stored."""
-    key, value = store.nonce_key(conf.namespace(), site, nonce), secrets.token_bytes(16)
+    key, value = store.nonce_key(conf.dsn().namespace, site, nonce), secrets.token_bytes(16)
     seconds = 2 * MAX_AGE + 10
     (stored,) = store.checked((yield [("SET", key, value, "NX", "GET", "EX", seconds)]))
     # Our own value: the connection broke after the first attempt, and the command was sent again.

@@ -45,7 +45,7 @@ def rules(site: str, passwords: list[str], *, cluster: bool, since_7_2: bool = T
     root permissions allow to read identity records. A selector allows to end and extend them, but no
     scripts. A script needs write permission on its keys, so none can change an identity record.
     """
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     hashes = [f"#{hashlib.sha256(password.encode()).hexdigest()}" for password in passwords]
     return [
         "reset",
@@ -69,7 +69,7 @@ def set_site_user(site: Site) -> None:
     # The generations of the row at hand, which may not be saved yet.
     site_keys = keyring().site_keys(site.name, site.generations)
     passwords = [keys.redis_password for keys in site_keys]
-    name, cluster = redis_user(conf.namespace(), site.name), administration.is_cluster()
+    name, cluster = redis_user(conf.dsn().namespace, site.name), administration.is_cluster()
     try:
         administration.everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster))
     except StoreRefused:
@@ -88,14 +88,14 @@ def set_all_site_users() -> int:
 
 def delete_site_user(site: str) -> None:
     """Delete a site's Redis user, which closes its connections. Raises ``StoreUnavailable``."""
-    administration.everywhere("ACL DELUSER", redis_user(conf.namespace(), site))
+    administration.everywhere("ACL DELUSER", redis_user(conf.dsn().namespace, site))
     save_users()
 
 
 def disconnect(site: str) -> None:
     """Close a site's connections, which outlive the password that opened them. The site reconnects by
     itself. Raises ``StoreUnavailable``."""
-    administration.everywhere("CLIENT KILL USER", redis_user(conf.namespace(), site))
+    administration.everywhere("CLIENT KILL USER", redis_user(conf.dsn().namespace, site))
 
 
 def save_users() -> None:

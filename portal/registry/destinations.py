@@ -22,7 +22,7 @@ def safe_next(url: str) -> str | None:
     origin = origin_of(url)
     if origin is None:
         return None
-    if origin == origin_of(conf.portal_url()):
+    if origin == origin_of(conf.dsn().portal_url):
         return url
     return url if Site.objects.filter(origin=origin, is_active=True).exists() else None
 

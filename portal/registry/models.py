@@ -122,10 +122,10 @@ class Site(AtomicModel):
             raise ValidationError({"name": _("This name is reserved for the portal.")})
         try:
             self.origin = parse_origin(self.origin)
-            check_origin(self.origin, conf.domain())
+            check_origin(self.origin, conf.dsn().domain)
         except ValidationError as error:
             raise ValidationError({"origin": error}) from error
-        if self.origin == parse_origin(conf.portal_url()):
+        if self.origin == parse_origin(conf.dsn().portal_url):
             raise ValidationError({"origin": _("This is the portal's own address.")})
 
 

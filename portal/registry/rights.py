@@ -98,7 +98,7 @@ def check(site: str) -> list[str]:
 
     In a cluster, every node has its own users; a problem of some nodes names them.
     """
-    user = redis_user(conf.namespace(), site)
+    user = redis_user(conf.dsn().namespace, site)
     found = administration.everywhere("ACL GETUSER", user)
     if absent := {node for node, answer in found.items() if answer is None}:
         return [f"no Redis user {user}{at(absent, set(found))}"]
@@ -134,7 +134,7 @@ def at(nodes: set[str], all_nodes: set[str]) -> str:
 
 def names_for(site: str) -> dict[str, str]:
     """Return the names that the commands above use, for one site."""
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     # A name that starts like this site's name finds a pattern that ends too early.
     similar = f"{site}0"
     return {

@@ -40,10 +40,10 @@ class PortalSessionMiddleware(SessionMiddleware):
 def set_sso_cookie(response: HttpResponseBase, value: str, max_age: int | None) -> None:
     """Set the SSO cookie for the parent domain."""
     response.set_cookie(
-        conf.cookie_name(),
+        conf.dsn().cookie_name,
         value,
         max_age=max_age,
-        domain=conf.domain(),
+        domain=conf.dsn().domain,
         path="/",
         secure=True,
         httponly=True,
@@ -53,8 +53,8 @@ def set_sso_cookie(response: HttpResponseBase, value: str, max_age: int | None) 
 
 def delete_sso_cookie(response: HttpResponseBase) -> None:
     """Delete the SSO cookie."""
-    name = conf.cookie_name()
-    response.delete_cookie(name, domain=conf.domain(), path="/", samesite="Lax")
+    name = conf.dsn().cookie_name
+    response.delete_cookie(name, domain=conf.dsn().domain, path="/", samesite="Lax")
     # Browsers ignore even the deletion of a __Secure- cookie if it is not Secure.
     response.cookies[name]["secure"] = True
     response.cookies[name]["httponly"] = True

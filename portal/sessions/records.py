@@ -27,7 +27,7 @@ return 1
 
 def write_record(sub: uuid.UUID, sid: str, record: bytes, idle: int, exp: int) -> Flow[None]:
     """Store a new session's record for ``idle`` seconds, and add the session to the user's index."""
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     index = store.user_key(namespace, sub)
     # The index first, and confirmed (in a cluster, another node may hold it): ending all sessions of a
     # user must find every record.
@@ -48,7 +48,7 @@ def delete_records(
 
     With ``notify``, also adds an event for each session.
     """
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     commands: list[Command] = []
     events: list[Command] = []
     for sid, sub in sessions:
@@ -64,20 +64,20 @@ def delete_records(
 
 def remove_from_index(sid: str, sub: uuid.UUID) -> Flow[None]:
     """Remove a session that has ended from its user's index."""
-    store.checked((yield [("ZREM", store.user_key(conf.namespace(), sub), sid)]))
+    store.checked((yield [("ZREM", store.user_key(conf.dsn().namespace, sub), sid)]))
 
 
 def indexed_sids(subs: Iterable[uuid.UUID]) -> Flow[dict[uuid.UUID, list[str]]]:
     """Return the sessions in each user's index. Some of them may have ended."""
     subs = list(subs)
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     answers = store.checked((yield [("ZRANGE", store.user_key(namespace, sub), 0, -1) for sub in subs]))
     return {sub: [sid.decode("ascii") for sid in sids] for sub, sids in zip(subs, answers, strict=True)}
 
 
 def read_records(sids: Sequence[str]) -> Flow[dict[str, bytes]]:
     """Return the records that exist, by sid."""
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     answers = store.checked((yield [("GET", store.identity_key(namespace, sid)) for sid in sids]))
     return {sid: record for sid, record in zip(sids, answers, strict=True) if record is not None}
 
@@ -87,7 +87,7 @@ def replace_records(changes: Mapping[str, tuple[bytes, bytes]]) -> Flow[set[str]
 
     Returns the sids whose record was another than the old one. Those were not changed.
     """
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     answers = yield [
         ("EVAL", REPLACE, 1, store.identity_key(namespace, sid), old, new)
         for sid, (old, new) in changes.items()
@@ -98,6 +98,6 @@ def replace_records(changes: Mapping[str, tuple[bytes, bytes]]) -> Flow[set[str]
 def times_to_live(sids: Sequence[str]) -> Flow[dict[str, int]]:
     """Return the milliseconds until each session reaches its idle timeout. Those that have ended are
     left out."""
-    namespace = conf.namespace()
+    namespace = conf.dsn().namespace
     answers = store.checked((yield [("PTTL", store.identity_key(namespace, sid)) for sid in sids]))
     return {sid: left for sid, left in zip(sids, answers, strict=True) if left > 0}

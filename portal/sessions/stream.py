@@ -25,7 +25,7 @@ def read_sign_outs(last_id: str, count: int = 1000) -> Flow[tuple[list[SignOut],
     out.
     """
     entries = store.checked(
-        (yield [("XRANGE", store.events_key(conf.namespace()), f"({last_id}", "+", "COUNT", count)])
+        (yield [("XRANGE", store.events_key(conf.dsn().namespace), f"({last_id}", "+", "COUNT", count)])
     )[0]
     found = (parse_event(fields) for _, fields in entries)
     newest = entries[-1][0].decode("ascii") if entries else last_id

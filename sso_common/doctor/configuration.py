@@ -72,7 +72,7 @@ def cookie_host(hosts: Sequence[str]) -> Iterator[Finding]:
 
 
 def given_host(host: str) -> Finding:
-    domain = conf.domain()
+    domain = conf.dsn().domain
     if is_under(urlsplit(f"//{host}").hostname or "", domain):
         return ok(COOKIE_HOST, f"The SSO cookie for {domain} reaches {host}.")
     fix = f"Serve this site under a name that ends with .{domain}."
@@ -80,7 +80,7 @@ def given_host(host: str) -> Finding:
 
 
 def allowed_hosts() -> Finding:
-    domain = conf.domain()
+    domain = conf.dsn().domain
     # With DEBUG, Django allows .localhost if ALLOWED_HOSTS is empty.
     patterns = {each for each in settings.ALLOWED_HOSTS or [".localhost"] if may_be_under(each, domain)}
     if names := ", ".join(sorted(patterns - {"*"})):

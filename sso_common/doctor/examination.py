@@ -34,7 +34,7 @@ def examine(hosts: Sequence[str] = (), seconds: float = TIMEOUT) -> Iterator[Fin
         yield skipped("portal", "SSO_DSN is not valid")
         return
     yield from bounded("cookie.host", configuration.cookie_host, hosts)
-    is_site = conf.site() != PORTAL
+    is_site = conf.dsn().site != PORTAL
     yield from examine_redis(bounded, is_site)
     if is_site:
         yield from bounded("portal.reachable", portal.reachable)

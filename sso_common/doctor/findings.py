@@ -68,4 +68,4 @@ def worst(findings: Iterable[Finding]) -> Level:
 
 def renew_dsn() -> str:
     """Return the fix for a DSN that does not match the portal."""
-    return f"Set SSO_DSN to the line that the portal prints: manage.py sso_site dsn {conf.site()}"
+    return f"Set SSO_DSN to the line that the portal prints: manage.py sso_site dsn {conf.dsn().site}"

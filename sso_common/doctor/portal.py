@@ -86,7 +86,7 @@ def refused(detail: str) -> Finding:
     # The portal does not tell a stranger which of the two it is; its log does.
     return failure(
         "portal.secret",
-        f"The portal has no active site named {conf.site()}, or refuses this site's secret ({detail}).",
+        f"The portal has no active site named {conf.dsn().site}, or refuses this site's secret ({detail}).",
         f"At the portal, run: manage.py sso_site list. If the site is active there: {renew_dsn()}",
     )
 
@@ -102,7 +102,7 @@ def clock(status: PortalStatus) -> Finding:
 
 
 def keys(status: PortalStatus) -> Finding:
-    check, ours, theirs = "portal.keys", {kid for kid, _ in conf.public_keys()}, set(status.kids)
+    check, ours, theirs = "portal.keys", {kid for kid, _ in conf.dsn().public_keys}, set(status.kids)
     if new := ", ".join(sorted(theirs - ours)):
         message = f"The portal has a key that this site does not know ({new}). Once it signs with that key, "
         return warning(check, message + "users cannot sign in here.", renew_dsn())

@@ -105,7 +105,7 @@ def save_site_session(sid: str, changes: Changes) -> Flow[bool]:
     Returns False, and writes nothing, where the session has ended: a request in flight never brings
     it back.
     """
-    identity = identity_key(conf.namespace(), sid)
+    identity = identity_key(conf.dsn().namespace, sid)
     return bool((yield from SAVE_SITE_SESSION(own_key(sid), identity, 0, *changes.arguments())))
 
 
@@ -147,7 +147,7 @@ def adopt_anonymous(sid: str, session_key: str, fields: Mapping[bytes, bytes]) -
 
     A field that the site session has already keeps its value.
     """
-    key, identity = own_anonymous_key(session_key), identity_key(conf.namespace(), sid)
+    key, identity = own_anonymous_key(session_key), identity_key(conf.dsn().namespace, sid)
     flat = [part for field in fields.items() for part in field]
     adoption = Adoption((yield from ADOPT(own_key(sid), identity, adopted_field(key), *flat)))
     if adoption is not Adoption.ENDED:
@@ -178,7 +178,7 @@ def end_session(sid: str, sub: object) -> Flow[None]:
     # Two UNLINKs: the ACL allows each key by another selector, and a command needs one selector that
     # allows all of its keys.
     *unlinked, noted = yield [
-        ("UNLINK", identity_key(conf.namespace(), sid)),
+        ("UNLINK", identity_key(conf.dsn().namespace, sid)),
         ("UNLINK", own_key(sid)),
         event("signed_out", sid=sid, sub=sub),
     ]
@@ -194,7 +194,7 @@ def extend_session(sid: str, milliseconds: int, *, is_first_visit: bool) -> Flow
     The first visit leaves a marker: without it, this site has no time to live to go by, and would
     extend the session in every request.
     """
-    identity = identity_key(conf.namespace(), sid)
+    identity = identity_key(conf.dsn().namespace, sid)
     touch = ("PEXPIRE", identity, milliseconds, "GT")
     if is_first_visit:
         changes = Changes(put={MARKER: b""})

@@ -34,7 +34,7 @@ def resolve_user(identity: Identity) -> AbstractBaseUser:
     the identity record; the portal is not contacted. Raises ``UserInactive``, ``SessionRevoked``
     or ``NotAdmitted``.
     """
-    require_admission(identity, conf.site())
+    require_admission(identity, conf.dsn().site)
     account = find_account(identity.sub)
     if account is None or account.version < identity.user.version:
         account = provision(identity)
@@ -99,7 +99,7 @@ def database_key(sub: uuid.UUID, alias: str) -> Any:
 
 def provision(identity: Identity) -> Account | None:
     """Write the user from the identity record."""
-    result = upsert_users([identity.snapshot_for(conf.site())], source="identity")
+    result = upsert_users([identity.snapshot_for(conf.dsn().site)], source="identity")
     for failure in result.failed:
         raise failure.error
     # Read from the database that was written to: a replica may lag.

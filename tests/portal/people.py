@@ -42,7 +42,7 @@ def identity_of(token: SessionToken, now: float = 0) -> Identity:
     """Return the identity that a site reads, or raise what the site raises."""
     record = store.run(store.read_session(token.sid)).record
     assert record is not None, "the session has ended"
-    return verify_identity(record, token, conf.public_keys(), now)
+    return verify_identity(record, token, conf.dsn().public_keys, now)
 
 
 def is_live(sid: str) -> bool:

@@ -71,7 +71,7 @@ def test_site_can_do_all_that_sso_common_does(site: Site, valkey: ValkeyServer) 
         store.run(store.delete_site_session(SID))
         store.run(store.end_session(SID, SUB))
         assert store.run(store.read_session(SID)).record is None
-        assert conf.site() == "site_a"
+        assert conf.dsn().site == "site_a"
         assert store.client().acl_whoami() == "sso-site_a"
         assert "redis_version" in store.client().info()
 

@@ -608,5 +608,5 @@ def test_change_is_saved_even_if_redis_cannot_wake_the_sites(
 
 
 def test_events_are_in_the_portals_namespace() -> None:
-    assert store.events_key(conf.namespace()) == "sso:events"
+    assert store.events_key(conf.dsn().namespace) == "sso:events"
     assert settings.SSO_DSN

@@ -657,4 +657,4 @@ def test_session_past_its_absolute_expiry_is_not_listed() -> None:
 def test_users_without_sessions_can_be_resigned_and_ended() -> None:
     assert resigning.resign([uuid.uuid4()]) == 0
     ending.end_sessions([uuid.uuid4()])
-    assert conf.site() == "portal"
+    assert conf.dsn().site == "portal"

@@ -204,8 +204,8 @@ def test_an_event_wakes_a_waiting_process(servers: ValkeyCluster) -> None:
 
     until(lambda: any("xread" in str(node.admin.client_list()) for node in servers.nodes))
     client = store.client()
-    client.xadd(store.events_key(conf.namespace()), {"type": "first_seen"})
-    event = client.xadd(store.events_key(conf.namespace()), {"type": "user"})
+    client.xadd(store.events_key(conf.dsn().namespace), {"type": "first_seen"})
+    event = client.xadd(store.events_key(conf.dsn().namespace), {"type": "user"})
     waiting.join(15)
 
     assert found == [event.decode()]
@@ -262,7 +262,7 @@ def test_both_protocols_work(servers: ValkeyCluster, protocol: int) -> None:
         session = SessionStore(token=sign_in())
         session["cart"] = 1
         session.save()
-        event = client.xadd(store.events_key(conf.namespace()), {"type": "user"})
+        event = client.xadd(store.events_key(conf.dsn().namespace), {"type": "user"})
 
         assert read(session.token)["cart"] == 1
         assert store.wait_for_user_event("0", 2000) == event.decode()

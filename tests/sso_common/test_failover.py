@@ -157,7 +157,7 @@ def test_a_refused_write_opens_new_connections(
     session.save()
 
     assert dict(SessionStore(token=token).items()) == {"a": 1, "b": 2}
-    assert replica.admin.hlen(store.site_key(conf.namespace(), token.sid, "site_a")) == 3
+    assert replica.admin.hlen(store.site_key(conf.dsn().namespace, token.sid, "site_a")) == 3
 
 
 def test_a_session_ended_at_the_new_primary_is_not_read_from_the_former_forever(
@@ -170,7 +170,7 @@ def test_a_session_ended_at_the_new_primary_is_not_read_from_the_former_forever(
     primary.ask("REPLICAOF", "NO", "ONE")  # isolated: it gets no more changes, and answers reads
     primary.ask("REPLICAOF", "127.0.0.1", "1")
     address.target = replica
-    replica.admin.unlink(store.identity_key(conf.namespace(), token.sid))
+    replica.admin.unlink(store.identity_key(conf.dsn().namespace, token.sid))
 
     # One visitor's refused write closes the connections of all.
     with pytest.raises(StoreUnavailable):

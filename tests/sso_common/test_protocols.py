@@ -85,7 +85,7 @@ def test_missing_session_is_absent() -> None:
 
 def test_user_event_is_read_and_others_are_skipped() -> None:
     client: Any = store.client()
-    name = store.events_key(conf.namespace())
+    name = store.events_key(conf.dsn().namespace)
     client.xadd(name, {"type": "signed_in"})
     event = client.xadd(name, {"type": "user", "version": 3}).decode()
     later = client.xadd(name, {"type": "signed_out"}).decode()

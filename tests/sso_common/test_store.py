@@ -265,7 +265,7 @@ def test_sign_out_deletes_the_record_and_this_sites_data_and_adds_an_event(token
         store.run(store.end_session(token.sid, testing.subject("anna")))
 
     assert len(trips) == 1
-    assert names_in_redis() == {store.events_key(conf.namespace()).encode()}
+    assert names_in_redis() == {store.events_key(conf.dsn().namespace).encode()}
     (event,) = events("signed_out")
     assert event[b"sid"] == token.sid.encode()
     assert event[b"sub"] == str(testing.subject("anna")).encode()
@@ -273,7 +273,7 @@ def test_sign_out_deletes_the_record_and_this_sites_data_and_adds_an_event(token
 
 
 def test_sign_out_leaves_the_data_of_other_sites_to_the_portal(token: SessionToken) -> None:
-    other = store.site_key(conf.namespace(), token.sid, "site_b")
+    other = store.site_key(conf.dsn().namespace, token.sid, "site_b")
     store.client().hset(other, "a", "1")
 
     store.run(store.end_session(token.sid, testing.subject("anna")))
@@ -326,7 +326,9 @@ def test_the_first_visit_leaves_a_marker(token: SessionToken) -> None:
 
 def test_sign_out_works_while_the_stream_refuses_events(token: SessionToken) -> None:
     """A site can write any id. After the greatest one, Redis refuses all further events."""
-    store.client().xadd(store.events_key(conf.namespace()), {"type": "spoil"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    store.client().xadd(
+        store.events_key(conf.dsn().namespace), {"type": "spoil"}, id=f"{2**64 - 1}-{2**64 - 1}"
+    )
 
     store.run(store.end_session(token.sid, testing.subject("anna")))
 
@@ -346,7 +348,7 @@ def test_the_stream_of_events_is_capped(valkey, monkeypatch) -> None:
     for _ in range(400):
         store.ask([store.event("user")])
 
-    assert valkey.admin.xlen(store.events_key(conf.namespace())) <= 250
+    assert valkey.admin.xlen(store.events_key(conf.dsn().namespace)) <= 250
 
 
 def test_a_save_runs_one_script(token: SessionToken, valkey) -> None:

@@ -527,7 +527,7 @@ def follower(tmp_path: Path, portal: Portal, valkey: ValkeyServer) -> Iterator[F
 
 def send_event() -> None:
     """Send the event that the portal sends."""
-    store.client().xadd(store.events_key(conf.namespace()), {"type": "user", "version": "1"})
+    store.client().xadd(store.events_key(conf.dsn().namespace), {"type": "user", "version": "1"})
 
 
 def test_change_arrives_as_soon_as_the_event_does(portal: Portal, follower: Follower) -> None:

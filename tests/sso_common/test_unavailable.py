@@ -221,7 +221,7 @@ def test_the_health_page_reports_an_outage(valkey: ValkeyServer, failure: Failur
 
     assert (sick.status_code, sick.json()["status"]) == (503, "unavailable")
     assert (well.status_code, well.json()["status"]) == (200, "ok")
-    assert well.json()["keys"] == [kid for kid, _key in conf.public_keys()]
+    assert well.json()["keys"] == [kid for kid, _key in conf.dsn().public_keys]
 
 
 def test_an_outage_is_logged_once_a_request(

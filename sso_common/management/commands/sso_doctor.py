@@ -67,7 +67,7 @@ class Command(BaseCommand):
     def _print_json(self, level: Level, findings: Sequence[Finding]) -> None:
         report = {
             "level": level,
-            "site": None if checks.check_dsn() else conf.site(),
+            "site": None if checks.check_dsn() else conf.dsn().site,
             "findings": [asdict(finding) for finding in findings],
         }
         self.stdout.write(json.dumps(report, indent=2))

@@ -22,3 +22,9 @@ class PortalBackend(SSOBackend):
             raise UserInactive(str(identity.sub))
         require_current(identity, is_active=user.is_active, not_before=user.not_before)
         return user
+
+    def authenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
+        """Accept no credentials: the next backend does."""
+
+    async def aauthenticate(self, request: Any, *args: Any, **credentials: Any) -> None:
+        """Accept no credentials, as ``authenticate`` does."""

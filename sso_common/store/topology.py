@@ -56,7 +56,10 @@ class ClusterClient(RedisCluster):
             raise as_connection_error(error) from error
 
     def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
-        """Send a command to one node, unless it timed out less than a second ago."""
+        """Send a command to one node, unless it timed out less than a second ago.
+
+        redis-py has no public method for this. The signature is the same from 6.2 to 8.1.
+        """
         outage = self.outages[target_node.name]
         outage.check()
         try:

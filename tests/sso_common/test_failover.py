@@ -1,4 +1,4 @@
-"""A primary and its replica change places: refused writes are 503, then the new primary is found."""
+"""A primary and its replica swap roles: refused writes are 503, then the new primary is found."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.test import Client, override_settings
 
 from demo.parts import Watchdog
-from demo.ports import free_port
+from demo.topology import free_port
 from sso_common import conf, store, testing
 from sso_common.exceptions import StoreUnavailable
 from sso_common.sessions import SessionStore
-from tests.servers import VALKEY_PASSWORD, ValkeyServer, until, wait_until_replicated
+from tests.servers import VALKEY_PASSWORD, ValkeyServer, until
 
-from .tools import has_identity, issue, token_of, without_cookies
+from .tools import has_identity, sets_no_cookie, sign_in, token_of
 
 pytestmark = pytest.mark.django_db
 
 
 class Address:
-    """One address that leads to one server or the other, as a virtual IP or a DNS name would.
+    """An address that leads to one server or the other, like a virtual IP or a DNS name.
 
-    What is open stays open, to the server that it was opened to.
+    An open connection keeps leading to the server for which it was opened.
     """
 
     def __init__(self, target: ValkeyServer) -> None:
@@ -80,7 +79,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ValkeySe
 
 @pytest.fixture
 def pair(started: tuple[ValkeyServer, ValkeyServer]) -> tuple[ValkeyServer, ValkeyServer]:
-    """A primary, empty, and its replica, up to date."""
+    """An empty primary, and its replica, which is up to date."""
     primary, replica = started
     primary.ask("REPLICAOF", "NO", "ONE")
     primary.clear()
@@ -90,15 +89,19 @@ def pair(started: tuple[ValkeyServer, ValkeyServer]) -> tuple[ValkeyServer, Valk
 
 @pytest.fixture
 def address(pair: tuple[ValkeyServer, ValkeyServer]) -> Iterator[Address]:
-    """The site's address of Redis; it leads to the primary."""
+    """The address of Redis in the site's settings. It leads to the primary."""
     address = Address(pair[0])
     text = testing.make_dsn("site_a", f"redis://default:{VALKEY_PASSWORD}@127.0.0.1:{address.port}/0")
     with override_settings(SSO_DSN=text, CACHES={"sso": conf.cache(text)}):
         store.outage.end()
         yield address
-        client: Any = store.client()
-        client.connection_pool.disconnect()
+        store.client().connection_pool.disconnect()
     address.close()
+
+
+def until_replicated(primary: ValkeyServer) -> None:
+    """Return when the replica has all writes."""
+    until(lambda: primary.ask("WAIT", 1, 500) == 1)
 
 
 def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
@@ -106,24 +109,24 @@ def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
     until(lambda: replica.admin.info("replication")["master_link_status"] == "up")
 
 
-def change_places(primary: ValkeyServer, replica: ValkeyServer) -> None:
-    """The replica is promoted; the former primary follows it. No connection is closed."""
-    wait_until_replicated(primary, replica)
+def swap_roles(primary: ValkeyServer, replica: ValkeyServer) -> None:
+    """Promote the replica, and make the former primary follow it. No connection is closed."""
+    until_replicated(primary)
     replica.ask("REPLICAOF", "NO", "ONE")
     follow(primary, replica)
 
 
-def test_a_replica_refuses_writes_and_the_page_says_503(
+def test_a_write_that_a_replica_refuses_is_503(
     pair: tuple[ValkeyServer, ValkeyServer], address: Address
 ) -> None:
     primary, replica = pair
     client = Client()
     testing.sign_in(client)
     assert client.get("/put/?a=1", secure=True).status_code == 200
-    change_places(primary, replica)  # and the address still leads to the former primary
+    swap_roles(primary, replica)  # the address still leads to the former primary
 
     response = client.get("/put/?b=2", secure=True)
-    assert (response.status_code, without_cookies(response)) == (503, True)
+    assert (response.status_code, sets_no_cookie(response)) == (503, True)
     assert "Retry-After" in response.headers
     with pytest.raises(StoreUnavailable):
         store.run(store.end_session(token_of(client).sid, "anna"))
@@ -134,18 +137,18 @@ def test_a_replica_refuses_writes_and_the_page_says_503(
     assert client.get("/put/?c=3", secure=True).json() == {"a": "1", "c": "3"}
 
 
-def test_after_a_refused_write_the_address_is_looked_up_anew(
+def test_a_refused_write_opens_new_connections(
     pair: tuple[ValkeyServer, ValkeyServer], address: Address
 ) -> None:
     primary, replica = pair
-    token = issue()
+    token = sign_in()
     session = SessionStore(token=token)
     session["a"] = 1
     session.save()
-    change_places(primary, replica)
+    swap_roles(primary, replica)
     address.target = replica
 
-    # The open connection still leads to what is a replica now.
+    # The open connection leads to the former primary, which is a replica now.
     session["b"] = 2
     with pytest.raises(StoreUnavailable, match="ReadOnly"):
         session.save()
@@ -157,19 +160,19 @@ def test_after_a_refused_write_the_address_is_looked_up_anew(
     assert replica.admin.hlen(store.site_key(conf.namespace(), token.sid, "site_a")) == 3
 
 
-def test_a_session_that_ended_at_the_new_primary_is_not_read_from_the_former_one_for_ever(
+def test_a_session_ended_at_the_new_primary_is_not_read_from_the_former_forever(
     pair: tuple[ValkeyServer, ValkeyServer], address: Address
 ) -> None:
     primary, replica = pair
-    token, other = issue(), issue()
+    token, other = sign_in(), sign_in()
     assert SessionStore(token=token).identity is not None
-    change_places(primary, replica)
-    primary.ask("REPLICAOF", "NO", "ONE")  # cut off: it hears of nothing any more, and serves reads
+    swap_roles(primary, replica)
+    primary.ask("REPLICAOF", "NO", "ONE")  # isolated: it gets no more changes, and answers reads
     primary.ask("REPLICAOF", "127.0.0.1", "1")
     address.target = replica
     replica.admin.unlink(store.identity_key(conf.namespace(), token.sid))
 
-    # Any visitor's write finds out for all of them.
+    # One visitor's refused write closes the connections of all.
     with pytest.raises(StoreUnavailable):
         store.run(store.extend_session(other.sid, 100_000_000, is_first_visit=False))
 
@@ -177,12 +180,12 @@ def test_a_session_that_ended_at_the_new_primary_is_not_read_from_the_former_one
     assert SessionStore(token=other).identity is not None
 
 
-def test_a_former_primary_that_died_is_replaced_at_once(
+def test_a_dead_primary_is_replaced_at_once(
     pair: tuple[ValkeyServer, ValkeyServer], address: Address
 ) -> None:
     primary, replica = pair
-    token = issue()
-    wait_until_replicated(primary, replica)
+    token = sign_in()
+    until_replicated(primary)
     primary.kill()
     replica.ask("REPLICAOF", "NO", "ONE")
     address.target = replica

@@ -1,4 +1,4 @@
-"""Connections at hand: used again and again, never by two at once, never with an answer left on them."""
+"""Connections that stay open: reused, never shared, and never with an unread answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from sso_common.store.server import Server
-from tests.servers import VALKEY_URL, ValkeyServer, until
-from tests.timing import WAIT
+from sso_common.store.server import Server, finish
+from tests.servers import VALKEY_URL, ValkeyServer
 
 
 @pytest.fixture
@@ -21,35 +20,49 @@ def pool(valkey: ValkeyServer) -> redis.ConnectionPool:
     pool.disconnect()
 
 
-def _connection_id(server: Server) -> int:
+def connection_id(server: Server) -> int:
     return server.ask([("CLIENT", "ID")])[0]
 
 
-def test_one_after_the_other_uses_the_same_connection(pool: redis.ConnectionPool) -> None:
+def test_consecutive_exchanges_use_the_same_connection(pool: redis.ConnectionPool) -> None:
     server = Server(pool)
 
-    assert _connection_id(server) == _connection_id(server)
+    assert connection_id(server) == connection_id(server)
 
 
-def test_two_at_once_use_two(pool: redis.ConnectionPool, valkey: ValkeyServer) -> None:
+def test_concurrent_exchanges_use_different_connections(pool: redis.ConnectionPool) -> None:
     server = Server(pool)
     seen: list[int] = []
+    all_have_sent = threading.Barrier(4)
 
-    def wait_for_an_answer() -> None:
-        seen.extend(server.ask([("CLIENT", "ID"), ("BLPOP", "queue", "60")])[:1])
+    def use() -> None:
+        exchange = server.exchange([("CLIENT", "ID")])
+        next(exchange)
+        all_have_sent.wait(30)
+        seen.extend(finish(exchange))
 
-    threads = [threading.Thread(target=wait_for_an_answer) for _ in range(4)]
+    threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
         thread.start()
-    until(lambda: valkey.admin.info("clients")["blocked_clients"] == 4)
-    valkey.admin.rpush("queue", *range(4))
     for thread in threads:
-        thread.join(WAIT)
+        thread.join()
 
     assert len(set(seen)) == 4
 
 
-def test_a_refusal_is_an_answer_and_the_others_are_read(pool: redis.ConnectionPool) -> None:
+def test_an_exchange_that_is_not_finished_closes_its_connection(pool: redis.ConnectionPool) -> None:
+    server = Server(pool)
+    before = connection_id(server)
+    abandoned = server.exchange([("ECHO", "another visitor's")])
+    next(abandoned)
+
+    abandoned.close()
+
+    assert server.ask([("ECHO", "mine")]) == [b"mine"]
+    assert connection_id(server) != before
+
+
+def test_a_refusal_is_returned_and_the_answers_after_it_are_read(pool: redis.ConnectionPool) -> None:
     server = Server(pool)
 
     before, refused, after = server.ask([("ECHO", "1"), ("NO-SUCH-COMMAND",), ("ECHO", "2")])
@@ -59,7 +72,7 @@ def test_a_refusal_is_an_answer_and_the_others_are_read(pool: redis.ConnectionPo
     assert server.ask([("ECHO", "3")]) == [b"3"]
 
 
-def test_a_server_that_was_started_anew_is_no_failure(
+def test_a_restarted_server_is_sent_the_commands_again(
     pool: redis.ConnectionPool, valkey: ValkeyServer
 ) -> None:
     server = Server(pool)
@@ -70,7 +83,7 @@ def test_a_server_that_was_started_anew_is_no_failure(
     assert server.ask([("ECHO", "1")]) == [b"1"]
 
 
-def test_a_pool_with_a_limit_has_connections_left_for_its_other_users(valkey: ValkeyServer) -> None:
+def test_a_limited_pool_has_connections_left_for_its_other_users(valkey: ValkeyServer) -> None:
     pool = redis.ConnectionPool.from_url(VALKEY_URL, max_connections=1)
     server = Server(pool)
 
@@ -80,24 +93,24 @@ def test_a_pool_with_a_limit_has_connections_left_for_its_other_users(valkey: Va
     pool.disconnect()
 
 
-def test_forgetting_closes_what_is_at_hand(pool: redis.ConnectionPool) -> None:
+def test_forget_closes_the_open_connections(pool: redis.ConnectionPool) -> None:
     server = Server(pool)
-    before = _connection_id(server)
+    before = connection_id(server)
 
     server.forget()
 
-    assert _connection_id(server) != before
+    assert connection_id(server) != before
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it may have threads; see below
 def test_a_child_process_does_not_share_its_parents_connections(valkey: ValkeyServer) -> None:
     from sso_common.store import connection
 
-    mine = _connection_id(connection.server())
+    mine = connection_id(connection.server())
     reading, writing = os.pipe()
     child = os.fork()
-    if child == 0:  # nothing but this, in the only thread that the child has
-        os.write(writing, str(_connection_id(connection.server())).encode())
+    if child == 0:  # the child has only this thread
+        os.write(writing, str(connection_id(connection.server())).encode())
         os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
@@ -105,4 +118,4 @@ def test_a_child_process_does_not_share_its_parents_connections(valkey: ValkeySe
         theirs = int(answer.read())
 
     assert theirs != mine
-    assert _connection_id(connection.server()) == mine
+    assert connection_id(connection.server()) == mine

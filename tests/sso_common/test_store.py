@@ -1,4 +1,4 @@
-"""What is said to Redis: names, one round trip, and scripts that never bring a session back."""
+"""Keys, round trips, and scripts that never resurrect a session."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.sso_common.tools import (
     end,
     events,
     has_identity,
-    issue,
     names_in_redis,
     record_name,
+    sign_in,
     site_name,
 )
 
@@ -36,10 +36,10 @@ HOUR = 3600
 
 @pytest.fixture
 def token(valkey) -> SessionToken:
-    return issue("anna")
+    return sign_in("anna")
 
 
-def _anonymous(**fields: bytes) -> None:
+def anonymous(**fields: bytes) -> None:
     put = {MARKER: b"", **{name.encode(): value for name, value in fields.items()}}
     assert store.run(store.save_anonymous(KEY, Changes(put), HOUR, create=True))
 
@@ -55,7 +55,7 @@ def test_all_of_a_session_is_on_one_node_of_a_cluster() -> None:
     assert len({key_slot(name.encode()) for name in names}) == 1
 
 
-def test_names_are_those_that_the_acl_of_a_site_is_written_for() -> None:
+def test_keys_match_the_acl_of_a_site() -> None:
     assert store.identity_key("sso", "SID") == "sso:{SID}:identity"
     assert store.site_key("sso", "SID", "site_a") == "sso:{SID}:site:site_a"
     assert store.anonymous_key("sso", "site_a", "key") == (
@@ -64,7 +64,7 @@ def test_names_are_those_that_the_acl_of_a_site_is_written_for() -> None:
 
 
 def test_a_dump_of_redis_opens_no_session(token: SessionToken) -> None:
-    _anonymous(cart=b"1")
+    anonymous(cart=b"1")
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     record = store.client().get(record_name(token))
@@ -76,7 +76,7 @@ def test_a_dump_of_redis_opens_no_session(token: SessionToken) -> None:
 
 
 @pytest.mark.parametrize("key", ["\ud800", "}{", "*", "\x00" * 8, "ü" * 100])
-def test_no_cookie_value_chooses_a_name(key: str) -> None:
+def test_no_cookie_value_chooses_a_key(key: str) -> None:
     name = store.anonymous_key("sso", "site_a", key)
 
     assert name.startswith("sso:anon:site_a:{")
@@ -86,8 +86,8 @@ def test_no_cookie_value_chooses_a_name(key: str) -> None:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def test_all_that_is_known_of_a_visitor_takes_one_round_trip(token: SessionToken) -> None:
-    _anonymous(cart=b"[1]")
+def test_reading_both_sessions_takes_one_round_trip(token: SessionToken) -> None:
+    anonymous(cart=b"[1]")
     store.run(store.save_site_session(token.sid, Changes({MARKER: b"", b"a": b"1"})))
 
     with counted_trips() as trips:
@@ -100,14 +100,14 @@ def test_all_that_is_known_of_a_visitor_takes_one_round_trip(token: SessionToken
     assert stored.anonymous == {MARKER: b"", b"cart": b"[1]"}
 
 
-def test_what_is_not_there_is_empty_and_not_an_error() -> None:
+def test_missing_sessions_are_empty() -> None:
     stored = store.run(store.read_session(mint_token().sid, KEY))
 
     assert (stored.record, stored.ttl, stored.fields, stored.anonymous) == (None, -2, {}, {})
 
 
 def test_a_refusal_in_the_middle_leaves_no_answer_for_the_next_visitor(token: SessionToken) -> None:
-    other = issue("bert")
+    other = sign_in("bert")
     store.client().set(site_name(token), "not a hash")
 
     with pytest.raises(StoreUnavailable) as caught:
@@ -120,8 +120,8 @@ def test_a_refusal_in_the_middle_leaves_no_answer_for_the_next_visitor(token: Se
 def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
     token: SessionToken, valkey
 ) -> None:
-    """As by gevent's or gunicorn's time limits: an exception that is no ``Exception``."""
-    other = issue("bert")
+    """The time limits of gevent and gunicorn raise exceptions that are not an ``Exception``."""
+    other = sign_in("bert")
 
     class OutOfTime(BaseException):
         pass
@@ -129,15 +129,12 @@ def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
     def ring(*_: object) -> None:
         raise OutOfTime
 
-    def read_until_it_rings() -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        store.run(store.read_session(token.sid))
-
     before = signal.signal(signal.SIGALRM, ring)
     valkey.pause()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(OutOfTime):
-            read_until_it_rings()
+            store.run(store.read_session(token.sid))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -147,14 +144,14 @@ def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
         assert store.run(store.read_session(other.sid)).record == store.client().get(record_name(other))
 
 
-def test_a_connection_that_the_server_has_closed_is_no_failure(token: SessionToken, valkey) -> None:
+def test_a_connection_that_the_server_has_closed_is_replaced(token: SessionToken, valkey) -> None:
     store.ping()
     valkey.admin.client_kill_filter(_type="normal", skipme=True)
 
     assert store.run(store.read_session(token.sid)).record is not None
 
 
-def test_an_error_of_the_store_quotes_neither_keys_nor_values(token: SessionToken) -> None:
+def test_an_error_quotes_neither_keys_nor_values(token: SessionToken) -> None:
     store.client().set(site_name(token), "not a hash")
 
     with pytest.raises(StoreUnavailable) as caught:
@@ -167,7 +164,7 @@ def test_an_error_of_the_store_quotes_neither_keys_nor_values(token: SessionToke
 # --- saving --------------------------------------------------------------------------------------
 
 
-def test_a_save_is_one_round_trip_once_the_server_knows_the_script(token: SessionToken) -> None:
+def test_a_save_takes_one_round_trip_once_the_server_knows_the_script(token: SessionToken) -> None:
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
@@ -176,7 +173,7 @@ def test_a_save_is_one_round_trip_once_the_server_knows_the_script(token: Sessio
     assert len(trips) == 1
 
 
-def test_a_server_that_has_forgotten_its_scripts_is_told_again(token: SessionToken, valkey) -> None:
+def test_a_server_without_the_scripts_is_sent_them_again(token: SessionToken, valkey) -> None:
     assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
     valkey.admin.script_flush()
 
@@ -192,7 +189,7 @@ def test_a_server_that_has_forgotten_its_scripts_is_told_again(token: SessionTok
     }
 
 
-def test_a_save_changes_the_fields_that_it_names_and_no_others(token: SessionToken) -> None:
+def test_a_save_changes_only_the_fields_that_it_names(token: SessionToken) -> None:
     store.run(
         store.save_site_session(token.sid, Changes({b"kept": b"1", b"changed": b"1", b"dropped": b"1"}))
     )
@@ -204,7 +201,7 @@ def test_a_save_changes_the_fields_that_it_names_and_no_others(token: SessionTok
     assert store.run(store.read_session(token.sid)).fields == {b"kept": b"1", b"changed": b"2", b"new": b"2"}
 
 
-def test_a_save_that_replaces_leaves_nothing_of_before(token: SessionToken) -> None:
+def test_a_replacing_save_deletes_the_old_fields(token: SessionToken) -> None:
     store.run(store.save_site_session(token.sid, Changes({b"old": b"1"})))
 
     store.run(store.save_site_session(token.sid, Changes({b"new": b"2"}, replace=True)))
@@ -212,7 +209,7 @@ def test_a_save_that_replaces_leaves_nothing_of_before(token: SessionToken) -> N
     assert store.run(store.read_session(token.sid)).fields == {b"new": b"2"}
 
 
-def test_a_session_may_be_large(token: SessionToken) -> None:
+def test_a_large_session_is_saved_and_emptied(token: SessionToken) -> None:
     many = {f"field {number}".encode(): b"x" * 100 for number in range(5000)}
 
     store.run(store.save_site_session(token.sid, Changes(many)))
@@ -223,14 +220,14 @@ def test_a_session_may_be_large(token: SessionToken) -> None:
 
 
 def test_a_site_session_lives_as_long_as_the_identity(token: SessionToken) -> None:
-    store.client().pexpire(record_name(token), 500_000)
+    store.client().pexpire(record_name(token), 5_000)
 
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
-    assert 400_000 < store.client().pttl(site_name(token)) <= 500_000
+    assert 4_000 < store.client().pttl(site_name(token)) <= 5_000
 
 
-def test_a_save_does_not_resurrect_a_session_that_was_ended_elsewhere(token: SessionToken) -> None:
+def test_a_save_does_not_resurrect_a_session_that_ended_elsewhere(token: SessionToken) -> None:
     end(token)
 
     assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}, replace=True))) is False
@@ -244,24 +241,24 @@ def test_an_anonymous_session_is_created_once() -> None:
     assert store.run(store.read_anonymous(KEY)) == {b"a": b"1"}
 
 
-def test_an_anonymous_session_that_is_gone_is_not_brought_back() -> None:
+def test_a_save_does_not_resurrect_an_anonymous_session() -> None:
     assert store.run(store.save_anonymous(KEY, Changes({b"a": b"1"}), HOUR, create=False)) is False
     assert names_in_redis() == set()
 
 
-def test_each_save_of_an_anonymous_session_starts_its_time_anew() -> None:
-    _anonymous()
-    store.client().pexpire(anonymous_name(KEY), 60_000)
+def test_each_save_of_an_anonymous_session_restarts_its_lifetime() -> None:
+    anonymous()
+    store.client().pexpire(anonymous_name(KEY), 5_000)
 
     store.run(store.save_anonymous(KEY, Changes({}), HOUR, create=False))
 
-    assert store.client().ttl(anonymous_name(KEY)) > HOUR - 60
+    assert store.client().ttl(anonymous_name(KEY)) > HOUR - 10
 
 
 # --- ending and extending --------------------------------------------------------------------------
 
 
-def test_signing_out_deletes_the_record_and_this_sites_data_and_says_so(token: SessionToken) -> None:
+def test_sign_out_deletes_the_record_and_this_sites_data_and_adds_an_event(token: SessionToken) -> None:
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
@@ -275,7 +272,7 @@ def test_signing_out_deletes_the_record_and_this_sites_data_and_says_so(token: S
     assert event[b"site"] == b"site_a"
 
 
-def test_signing_out_leaves_other_sites_data_to_the_portal(token: SessionToken) -> None:
+def test_sign_out_leaves_the_data_of_other_sites_to_the_portal(token: SessionToken) -> None:
     other = store.site_key(conf.namespace(), token.sid, "site_b")
     store.client().hset(other, "a", "1")
 
@@ -284,7 +281,7 @@ def test_signing_out_leaves_other_sites_data_to_the_portal(token: SessionToken) 
     assert store.client().exists(other)
 
 
-def test_deleting_the_sites_data_ends_nothing(token: SessionToken) -> None:
+def test_deleting_the_data_of_a_site_does_not_end_the_session(token: SessionToken) -> None:
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     store.run(store.delete_site_session(token.sid))
@@ -293,27 +290,27 @@ def test_deleting_the_sites_data_ends_nothing(token: SessionToken) -> None:
     assert has_identity(token)
 
 
-def test_extending_reaches_the_record_and_the_sites_data_in_one_round_trip(token: SessionToken) -> None:
-    store.client().pexpire(record_name(token), 600_000)
+def test_extending_the_record_and_the_site_data_takes_one_round_trip(token: SessionToken) -> None:
+    store.client().pexpire(record_name(token), 60_000)
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
-        store.run(store.extend_session(token.sid, 1_200_000, is_first_visit=False))
+        store.run(store.extend_session(token.sid, 120_000, is_first_visit=False))
 
     assert len(trips) == 1
     for name in (record_name(token), site_name(token)):
-        assert 1_100_000 < store.client().pttl(name) <= 1_200_000
+        assert 110_000 < store.client().pttl(name) <= 120_000
 
 
-def test_extending_never_shortens(token: SessionToken) -> None:
-    before = store.client().pexpiretime(record_name(token))
+def test_extending_never_shortens_a_session(token: SessionToken) -> None:
+    before = store.client().pttl(record_name(token))
 
     store.run(store.extend_session(token.sid, 1_000, is_first_visit=False))
 
-    assert store.client().pexpiretime(record_name(token)) == before
+    assert store.client().pttl(record_name(token)) >= before - 1_000
 
 
-def test_extending_does_not_resurrect(token: SessionToken) -> None:
+def test_extending_does_not_resurrect_a_session(token: SessionToken) -> None:
     end(token)
 
     store.run(store.extend_session(token.sid, 60_000, is_first_visit=False))
@@ -321,14 +318,14 @@ def test_extending_does_not_resurrect(token: SessionToken) -> None:
     assert names_in_redis() == set()
 
 
-def test_first_visit_leaves_a_marker(token: SessionToken) -> None:
+def test_the_first_visit_leaves_a_marker(token: SessionToken) -> None:
     store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
 
     assert store.run(store.read_session(token.sid)).fields == {MARKER: b""}
 
 
-def test_a_stream_that_takes_no_more_events_keeps_nobody_from_signing_out(token: SessionToken) -> None:
-    """A site may write any id; after the greatest there is, Redis refuses all further events."""
+def test_sign_out_works_while_the_stream_refuses_events(token: SessionToken) -> None:
+    """A site can write any id. After the greatest one, Redis refuses all further events."""
     store.client().xadd(store.events_key(conf.namespace()), {"type": "spoil"}, id=f"{2**64 - 1}-{2**64 - 1}")
 
     store.run(store.end_session(token.sid, testing.subject("anna")))
@@ -336,7 +333,7 @@ def test_a_stream_that_takes_no_more_events_keeps_nobody_from_signing_out(token:
     assert not has_identity(token)
 
 
-def test_a_first_visit_after_signing_out_leaves_nothing(token: SessionToken) -> None:
+def test_a_first_visit_after_sign_out_leaves_nothing(token: SessionToken) -> None:
     end(token)
 
     store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
@@ -344,7 +341,7 @@ def test_a_first_visit_after_signing_out_leaves_nothing(token: SessionToken) -> 
     assert names_in_redis() == set()
 
 
-def test_stream_of_events_is_capped(valkey, monkeypatch) -> None:
+def test_the_stream_of_events_is_capped(valkey, monkeypatch) -> None:
     monkeypatch.setattr(stream, "EVENTS_KEPT", 100)
     for _ in range(400):
         store.ask([store.event("user")])
@@ -352,7 +349,7 @@ def test_stream_of_events_is_capped(valkey, monkeypatch) -> None:
     assert valkey.admin.xlen(store.events_key(conf.namespace())) <= 250
 
 
-def test_the_server_does_the_work_of_a_save_in_one_script(token: SessionToken, valkey) -> None:
+def test_a_save_runs_one_script(token: SessionToken, valkey) -> None:
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_commands(valkey.admin) as calls:

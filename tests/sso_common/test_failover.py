@@ -11,11 +11,11 @@ import pytest
 from django.test import Client, override_settings
 
 from demo.parts import Watchdog
-from demo.topology import free_port
+from demo.ports import free_port
 from sso_common import conf, store, testing
 from sso_common.exceptions import StoreUnavailable
 from sso_common.sessions import SessionStore
-from tests.servers import VALKEY_PASSWORD, ValkeyServer, until
+from tests.servers import VALKEY_PASSWORD, ValkeyServer, until, wait_until_replicated
 
 from .tools import has_identity, sets_no_cookie, sign_in, token_of
 
@@ -99,11 +99,6 @@ def address(pair: tuple[ValkeyServer, ValkeyServer]) -> Iterator[Address]:
     address.close()
 
 
-def until_replicated(primary: ValkeyServer) -> None:
-    """Return when the replica has all writes."""
-    until(lambda: primary.ask("WAIT", 1, 500) == 1)
-
-
 def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
     replica.ask("REPLICAOF", "127.0.0.1", primary.port)
     until(lambda: replica.admin.info("replication")["master_link_status"] == "up")
@@ -111,7 +106,7 @@ def follow(replica: ValkeyServer, primary: ValkeyServer) -> None:
 
 def swap_roles(primary: ValkeyServer, replica: ValkeyServer) -> None:
     """Promote the replica, and make the former primary follow it. No connection is closed."""
-    until_replicated(primary)
+    wait_until_replicated(primary, replica)
     replica.ask("REPLICAOF", "NO", "ONE")
     follow(primary, replica)
 
@@ -185,7 +180,7 @@ def test_a_dead_primary_is_replaced_at_once(
 ) -> None:
     primary, replica = pair
     token = sign_in()
-    until_replicated(primary)
+    wait_until_replicated(primary, replica)
     primary.kill()
     replica.ask("REPLICAOF", "NO", "ONE")
     address.target = replica

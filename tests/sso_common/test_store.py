@@ -129,12 +129,15 @@ def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
     def ring(*_: object) -> None:
         raise OutOfTime
 
+    def read_until_it_rings() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        store.run(store.read_session(token.sid))
+
     before = signal.signal(signal.SIGALRM, ring)
     valkey.pause()
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         with pytest.raises(OutOfTime):
-            store.run(store.read_session(token.sid))
+            read_until_it_rings()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -220,11 +223,11 @@ def test_a_large_session_is_saved_and_emptied(token: SessionToken) -> None:
 
 
 def test_a_site_session_lives_as_long_as_the_identity(token: SessionToken) -> None:
-    store.client().pexpire(record_name(token), 5_000)
+    store.client().pexpire(record_name(token), 500_000)
 
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
-    assert 4_000 < store.client().pttl(site_name(token)) <= 5_000
+    assert 400_000 < store.client().pttl(site_name(token)) <= 500_000
 
 
 def test_a_save_does_not_resurrect_a_session_that_ended_elsewhere(token: SessionToken) -> None:
@@ -252,7 +255,7 @@ def test_each_save_of_an_anonymous_session_restarts_its_lifetime() -> None:
 
     store.run(store.save_anonymous(KEY, Changes({}), HOUR, create=False))
 
-    assert store.client().ttl(anonymous_name(KEY)) > HOUR - 10
+    assert store.client().ttl(anonymous_name(KEY)) > HOUR - 60
 
 
 # --- ending and extending --------------------------------------------------------------------------
@@ -295,19 +298,19 @@ def test_extending_the_record_and_the_site_data_takes_one_round_trip(token: Sess
     store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
-        store.run(store.extend_session(token.sid, 120_000, is_first_visit=False))
+        store.run(store.extend_session(token.sid, 1_200_000, is_first_visit=False))
 
     assert len(trips) == 1
     for name in (record_name(token), site_name(token)):
-        assert 110_000 < store.client().pttl(name) <= 120_000
+        assert 1_100_000 < store.client().pttl(name) <= 1_200_000
 
 
 def test_extending_never_shortens_a_session(token: SessionToken) -> None:
-    before = store.client().pttl(record_name(token))
+    before = store.client().pexpiretime(record_name(token))
 
     store.run(store.extend_session(token.sid, 1_000, is_first_visit=False))
 
-    assert store.client().pttl(record_name(token)) >= before - 1_000
+    assert store.client().pexpiretime(record_name(token)) == before
 
 
 def test_extending_does_not_resurrect_a_session(token: SessionToken) -> None:

@@ -580,6 +580,7 @@ def test_portal_outage_is_logged_once_and_retried(portal: Portal, follower: Foll
     portal.tamper = lambda *answer: answer
     eventually(lambda: "ada" in follower.names(), follower)
 
+    eventually(lambda: "The feed can be read again" in follower.text(), follower)
     assert follower.text().count("The feed cannot be read") == 1
     assert follower.text().count("The feed can be read again") == 1
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sso_common import conf
@@ -121,7 +121,7 @@ def test_attack_open_redirect_through_the_retry_link(client: Client, target: str
 
 
 @given(target=st.text(alphabet="/\\:@.?#%\t\n\r \x00\u3002\uff0fehtpsvil0testserver", max_size=30))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 def test_attack_open_redirect_to_any_target(client: Client, target: str) -> None:
     location = client.get(LOGIN, {"next": target})["Location"]
 

@@ -52,9 +52,10 @@ matrix: ## run all tests with each Python in MATRIX
 	done
 
 .PHONY: lint
-lint: .dev ## check style (ruff) and types (mypy)
+lint: .dev ## check style (ruff), imports (import-linter) and types (mypy)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@PYTHONPATH=. $(VENV)/bin/lint-imports --no-logo --no-cache
 	@$(RUN) -m mypy
 
 .PHONY: format

@@ -61,13 +61,13 @@ def get(path: str, authorization: str) -> tuple[int, http.client.HTTPMessage, by
     }
     try:
         connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        body = bytearray()
-        while chunk := response.read1(65536):
-            body += chunk
-            if len(body) > MAX_BYTES or time.monotonic() > deadline:
-                raise TimeoutError("The answer is too long or too slow.")
-        return response.status, response.headers, bytes(body)
+        with connection.getresponse() as response:
+            body = bytearray()
+            while chunk := response.read1(65536):
+                body += chunk
+                if len(body) > MAX_BYTES or time.monotonic() > deadline:
+                    raise TimeoutError("The answer is too long or too slow.")
+            return response.status, response.headers, bytes(body)
     finally:
         connection.close()
 

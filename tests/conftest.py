@@ -1,11 +1,11 @@
-"""Fixtures for every room: a real Valkey, a real PostgreSQL, and what to do where a program is missing.
+"""Fixtures for every room: a real Valkey, a real PostgreSQL, and programs from outside Python.
 
-- ``valkey_server`` (session): the process itself; start it, kill it, pause it.
-- ``valkey`` (test): the same, running and empty. ``valkey.admin`` may do everything,
+- ``valkey_server`` (session): a Valkey process that tests may kill and pause.
+- ``valkey`` (test): the same, running and empty. ``valkey.admin`` may run every command, and
   ``valkey.url`` is the operator's address.
 - ``postgres_url`` (session): the address of a PostgreSQL.
-- ``need_program``: names a program from outside Python; without it the test is skipped loudly on a
-  person's machine, and fails where CI is set: there, a silent gap would look like a pass.
+- ``need_program``: the path of a program. Without the program the test is skipped, which the last lines
+  of the output say; where CI is set, the test fails instead.
 """
 
 from __future__ import annotations
@@ -15,10 +15,19 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sso_common import store
 from tests.servers import ValkeyServer, postgres_server
 from tests.servers import valkey_server as start_valkey
+
+# By default Hypothesis fails an example that takes 200 ms, which on a busy machine is any example.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +40,7 @@ def valkey_server() -> Iterator[ValkeyServer]:
 def valkey(valkey_server: ValkeyServer) -> Iterator[ValkeyServer]:
     valkey_server.ensure_running()
     valkey_server.clear()
-    store.outage.end()  # what an earlier test did to it is forgotten
+    store.outage.end()  # an earlier test may have caused one
     yield valkey_server
     valkey_server.ensure_running()
 
@@ -43,16 +52,16 @@ def postgres_url() -> Iterator[str]:
 
 
 def need_program(name: str) -> str:
-    """The path of a program that a test cannot do without; see the module's docstring."""
+    """Return the path of a program that a test cannot do without; see the module's docstring."""
     if path := shutil.which(name):
         return path
-    if os.environ.get("CI", "").lower() in {"1", "true"}:
-        pytest.fail(f"{name} is not installed, and CI is set: no story may be left out there.")
+    if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+        pytest.fail(f"{name} is not installed, and CI is set: there, no test may be left out.")
     pytest.skip(f"{name} is not installed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly, at the very end, what was left out."""
+    """Say which tests were left out, in red."""
     skipped = terminalreporter.stats.get("skipped", [])
     for name in ("chromium", "nginx"):
         reason = f"{name} is not installed"

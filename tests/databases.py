@@ -1,7 +1,7 @@
-"""A second, real database for a test whose promise is about several connections at once.
+"""A second database for tests of several concurrent connections.
 
-The tests' own database is one connection in one transaction. In: the address of a SQLite file or of a
-PostgreSQL server. Out: migrated tables in a new database, to which every query goes until the end.
+The tests' own database is one connection in one transaction. ``real_database`` takes the address of a
+SQLite file or of a PostgreSQL server, creates and migrates a database there, and sends all queries to it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from django.db import connections
 from django.db.utils import load_backend
 from django.test import override_settings
 
+from tests.timing import WAIT
+
 ALIAS = "real"
 
 
 class RealRouter:
-    """Sends every model to the second database."""
+    """Send the queries of every model to the second database."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
         return ALIAS
@@ -39,7 +41,7 @@ _settings: dict[str, Any] = {}
 
 @contextlib.contextmanager
 def real_database(address: str) -> Iterator[str]:
-    """Every query goes to a new database at this address; yields its alias."""
+    """Send every query to a new database at this address; yield its alias."""
     with _created(address) as settings:
         _settings.update(connections.configure_settings({"default": settings})["default"])
         _connect()
@@ -53,7 +55,7 @@ def real_database(address: str) -> Iterator[str]:
 
 
 def _connect() -> None:
-    """Connections belong to threads. This one is in no settings: Django's tests allow it for that."""
+    """Open this thread's connection. Django's test cases allow it because it is not in the settings."""
     connections[ALIAS] = load_backend(_settings["ENGINE"]).DatabaseWrapper(dict(_settings), ALIAS)
 
 
@@ -66,7 +68,7 @@ def _disconnect() -> None:
 def _created(address: str) -> Iterator[dict[str, Any]]:
     settings: dict[str, Any] = dict(dj_database_url.parse(address))
     if settings["ENGINE"].endswith("sqlite3"):
-        # What the portal's and the reference sites' settings say.
+        # As in the settings of the portal and of the reference sites.
         settings["OPTIONS"] = {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
@@ -86,7 +88,7 @@ def _created(address: str) -> Iterator[dict[str, Any]]:
 
 
 class Worker(threading.Thread):
-    """A thread with a connection of its own; ``result`` raises what it raised."""
+    """A thread with its own connection. ``result`` returns the action's result or raises its error."""
 
     def __init__(self, action: Callable[[], Any]) -> None:
         super().__init__(daemon=True)
@@ -99,12 +101,12 @@ class Worker(threading.Thread):
         _connect()
         try:
             self.value = self.action()
-        except BaseException as error:  # noqa: BLE001  raised again where it is asked for
+        except BaseException as error:  # noqa: BLE001  raised by result()
             self.error = error
         finally:
             _disconnect()
 
-    def result(self, timeout: float = 30) -> Any:
+    def result(self, timeout: float = WAIT) -> Any:
         self.join(timeout)
         assert not self.is_alive(), "The thread did not finish."
         if self.error is not None:

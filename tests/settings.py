@@ -1,4 +1,4 @@
-"""A plain site: stock ``auth.User``, the ten lines of the README, and nothing else."""
+"""A plain site: stock ``auth.User`` and the settings of the README, nothing else."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The servers that the other tests stand on are real ones, and come back as they were."""
+"""The servers that the other tests use are real, and each test finds them running and empty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import redis
 from tests.servers import ValkeyServer
 
 
-def test_a_killed_valkey_keeps_what_it_had_answered(valkey: ValkeyServer) -> None:
+def test_a_killed_valkey_keeps_what_it_has_acknowledged(valkey: ValkeyServer) -> None:
     valkey.admin.set("key", "value")
 
     valkey.restart()
@@ -19,7 +19,7 @@ def test_a_killed_valkey_keeps_what_it_had_answered(valkey: ValkeyServer) -> Non
     assert valkey.admin.get("key") == "value"
 
 
-def test_a_paused_valkey_accepts_connections_and_never_answers(valkey: ValkeyServer) -> None:
+def test_a_paused_valkey_accepts_connections_and_never_replies(valkey: ValkeyServer) -> None:
     valkey.pause()
 
     with pytest.raises(redis.TimeoutError), redis.Redis.from_url(valkey.url, socket_timeout=0.1) as client:
@@ -34,7 +34,7 @@ def test_each_test_finds_valkey_running_and_empty(valkey: ValkeyServer) -> None:
 
 
 @pytest.mark.postgres
-def test_postgres_is_a_real_one_and_not_run_by_root(postgres_url: str) -> None:
+def test_postgres_is_a_real_server_and_does_not_run_as_root(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as connection:
         version, pid = connection.execute("SELECT version(), pg_backend_pid()").fetchone() or ("", 0)
         owner = subprocess.run(["ps", "-o", "uid=", "-p", str(pid)], check=True, capture_output=True).stdout

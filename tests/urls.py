@@ -1,4 +1,4 @@
-"""Views of the plain site: each looks at as much of the session as its name says."""
+"""Views of the plain site: each reads as much of the session as its name says."""
 
 from django.contrib import admin
 from django.contrib.auth import alogin, alogout, login, logout
@@ -13,7 +13,7 @@ from django.urls import include, path
 
 
 def static_page(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("nothing is looked at")
+    return HttpResponse("a page that reads nothing")
 
 
 def user_name(request: HttpRequest) -> HttpResponse:
@@ -36,7 +36,7 @@ def needs_permission(request: HttpRequest, text: str = "") -> HttpResponse:
 
 
 @login_required
-def by_way_of_the_hop(request: HttpRequest) -> HttpResponse:
+def through_login(request: HttpRequest) -> HttpResponse:
     return redirect_to_login("/user/")
 
 
@@ -45,7 +45,7 @@ def csrf(request: HttpRequest) -> HttpResponse:
 
 
 def put(request: HttpRequest) -> JsonResponse:
-    """Set each query parameter in the session; return all of it."""
+    """Set each query parameter in the session, and return the data."""
     for key, value in request.GET.items():
         request.session[key] = value
     return JsonResponse(dict(request.session.items()))
@@ -89,16 +89,16 @@ def sign_out_and_identity(request: HttpRequest) -> JsonResponse:
 
 
 def swallowing(request: HttpRequest) -> HttpResponse:
-    """Django's ``{% if a and b %}`` swallows every error and takes it for false."""
+    """Django's ``{% if a and b %}`` swallows every exception and takes it for false."""
     template = Template("{% if user.is_authenticated and True %}in{% else %}out{% endif %}")
     return HttpResponse(template.render(Context({"user": request.user})))
 
 
 def swallowing_view(request: HttpRequest) -> HttpResponse:
-    """A view that takes every error for "not signed in", and sets a cookie on the way."""
+    """A view that takes every exception for "not signed in", and sets a cookie."""
     try:
         name = request.user.get_username()
-    except Exception:  # noqa: BLE001  the mistake that is tested
+    except Exception:  # noqa: BLE001  the mistake under test
         name = ""
     response = HttpResponse(name or "nobody")
     response.set_cookie("seen", "1")
@@ -108,7 +108,7 @@ def swallowing_view(request: HttpRequest) -> HttpResponse:
 async def async_swallowing_view(request: HttpRequest) -> HttpResponse:
     try:
         name = (await request.auser()).get_username()
-    except Exception:  # noqa: BLE001  the mistake that is tested
+    except Exception:  # noqa: BLE001  the mistake under test
         name = ""
     return HttpResponse(name or "nobody")
 
@@ -152,7 +152,7 @@ urlpatterns = [
     path("private/", private),
     path("needs-permission/", needs_permission),
     path("needs-permission/<text>/", needs_permission),
-    path("by-way-of-the-hop/", by_way_of_the_hop),
+    path("through-login/", through_login),
     path("csrf/", csrf),
     path("put/", put),
     path("show/", show),

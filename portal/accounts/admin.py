@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from portal.audit import services as audit
-from portal.registry.admin import RolesOfPersonInline
 
 from . import services
 from .models import User
@@ -43,7 +42,7 @@ class UserAdmin(DjangoUserAdmin):
 
     form = PersonChangeForm
     add_form = PersonCreationForm
-    inlines = [RolesOfPersonInline]
+    inlines = []  # registry.admin adds the roles
     list_display = ("username", "email", "email_verified", "first_name", "last_name", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff", "email_verified")
     search_fields = ("username", "email", "first_name", "last_name", "sub")

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from portal.accounts.admin import UserAdmin
 from sso_common.exceptions import StoreUnavailable
 
 from . import acl, services
@@ -31,10 +32,13 @@ class GrantInline(admin.TabularInline):
 
 
 class RolesOfPersonInline(admin.TabularInline):
-    """The roles that a person holds, at all sites."""
+    """The roles that a person holds, at all sites. Part of the person's page."""
 
     model = Grant
     extra = 0
+
+
+UserAdmin.inlines.append(RolesOfPersonInline)
 
 
 @admin.register(Site)

@@ -17,7 +17,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Value
 from django.db.models.functions import Upper
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.accounts import services, versions
@@ -379,11 +379,12 @@ def test_deactivation_ends_all_sessions_and_moves_not_before(
     heard: dict[str, list[frozenset[uuid.UUID]]],
     django_capture_on_commit_callbacks: Capture,
 ) -> None:
+    began = int(time.time())
     with django_capture_on_commit_callbacks(execute=True):
         end(ada)
 
     stored = User.objects.get(pk=ada.pk)
-    assert stored.not_before > time.time() - 5
+    assert stored.not_before >= began
     assert frozenset({ada.pk}) in heard["ended"]
     assert frozenset({ada.pk}) in heard["changed"]
 
@@ -606,7 +607,6 @@ def test_admin_actions_change_users(ada: User, as_staff: Client) -> None:
     not_before=st.integers(0, 2**62),
     roles=st.frozensets(st.from_regex(r"\A[a-z][a-z0-9_-]{0,31}\Z"), max_size=5),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_every_user_has_a_snapshot_that_sites_accept(
     username: str, first_name: str, last_name: str, is_active: bool, not_before: int, roles: frozenset[str]
 ) -> None:

@@ -65,6 +65,18 @@ def test_entering_as_another_user_hands_over_nothing(anna: Any) -> None:
     assert dict(sessions.SessionStore(token=token).items()) == {"of anna": 1}
 
 
+def test_entering_as_the_same_user_keeps_the_data(anna: Any) -> None:
+    session = SessionStore()
+    enter(session, anna)
+    session["cart"] = [1]
+    session.save()
+
+    token = enter(session, anna)
+    session.save()
+
+    assert dict(sessions.SessionStore(token=token).items()) == {"cart": [1]}
+
+
 def test_entering_forgives_an_earlier_refusal(anna: Any) -> None:
     token = enter(SessionStore(), anna)
     ending.end_session(token.sid, EndReason.REVOKED)

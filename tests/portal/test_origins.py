@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.core.exceptions import ValidationError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.registry.destinations import safe_next
@@ -195,7 +195,7 @@ def test_signed_out_page_links_back_to_a_registered_site() -> None:
     assert "Back to Notes" in response.text
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(
     st.text(alphabet=st.sampled_from("htp:/\\@.#?%[]a.sso.localhost evil\t\n\u3002\uff0f0189-"), max_size=60)
 )

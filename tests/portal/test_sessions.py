@@ -81,7 +81,9 @@ def test_remember_me_extends_both_timeouts(valkey: ValkeyServer) -> None:
 
     identity = identity_of(token)
     assert (identity.exp - identity.auth_time, identity.idle) == (90 * 86400, 14 * 86400)
-    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(14 * 86400_000, abs=5000)
+    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(
+        14 * 86400_000, abs=60_000
+    )
 
 
 def test_issuing_stores_no_secret(valkey: ValkeyServer) -> None:
@@ -100,7 +102,7 @@ def test_index_expires_with_the_longest_session(valkey: ValkeyServer) -> None:
     issue(user, remember=True)
     issue(user)
 
-    assert valkey.admin.ttl(store.user_key("sso", user.pk)) == pytest.approx(90 * 86400, abs=5)
+    assert valkey.admin.ttl(store.user_key("sso", user.pk)) == pytest.approx(90 * 86400, abs=60)
 
 
 def test_issuing_without_redis_leaves_no_row(valkey: ValkeyServer) -> None:
@@ -201,7 +203,7 @@ def test_resigning_changes_neither_session_nor_its_times(valkey: ValkeyServer) -
 
     after = identity_of(token)
     assert replace(after, iat=before.iat) == before
-    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(1_000_000, abs=5000)
+    assert valkey.admin.pttl(store.identity_key("sso", token.sid)) == pytest.approx(1_000_000, abs=60_000)
 
 
 @pytest.mark.parametrize("way", ["save", "queryset", "bulk", "delete", "queryset_delete", "cascade", "move"])
@@ -334,7 +336,7 @@ def test_concurrent_resigning_ends_with_the_last_change() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     resigning.resign([user.pk])
 
     assert not failures
@@ -637,7 +639,7 @@ def test_live_sessions_lists_the_current_session_first(valkey: ValkeyServer) -> 
 
     assert [(each.row.sid, each.is_current) for each in listed] == [(second.sid, True), (first.sid, False)]
     assert timezone.now() - listed[0].last_used == pytest.approx(
-        datetime.timedelta(seconds=600), abs=datetime.timedelta(seconds=5)
+        datetime.timedelta(seconds=600), abs=datetime.timedelta(seconds=60)
     )
     assert Session.objects.get(sid=third.sid).ended_reason == "expired"
 

@@ -1,4 +1,4 @@
-"""For commands that a test starts as processes of their own: the tests' site, with a database in a file."""
+"""Settings for commands that a test starts as processes: the plain site, with its database in a file."""
 
 import os
 

@@ -1,6 +1,6 @@
-"""A portal's feed for the tests of a site: real HTTP, real signatures, people who are made up.
+"""A small portal for the tests of a site: it answers requests to the feed over HTTP and signs its answers.
 
-The real portal has a room of its own (tests/portal), and tests/stories run the two together.
+tests/portal tests the real portal, and tests/stories runs the two together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class Portal:
-    """Answers at ``url``. Change ``people`` through ``put`` and ``delete``."""
+    """Answers at ``url``. Change its users through ``put`` and ``delete``."""
 
     def __init__(self) -> None:
         self.head = 0
@@ -58,7 +58,7 @@ class Portal:
         self._server.server_close()
 
     def put(self, username: str, **fields: Any) -> UserSnapshot:
-        """Make or change a person: a new version each time."""
+        """Create or change a user: a new version each time."""
         sub = fields.pop("sub", testing.subject(username))
         known = self.people.get(sub) or UserSnapshot(
             sub=sub, version=0, username=username, email=f"{username}@example.com", email_verified=True
@@ -68,7 +68,7 @@ class Portal:
         return self.people[sub]
 
     def delete(self, username: str) -> None:
-        """Leave a tombstone."""
+        """Delete a user: a tombstone with a new version."""
         sub = testing.subject(username)
         self.head += 1
         self.people[sub] = tombstone(sub, self.head)

@@ -1,4 +1,4 @@
-"""The Django admin behind the single sign-on: a role opens it, nobody loops, and there is a spare key."""
+"""The Django admin behind single sign-on: a role opens it; the local login form is for emergencies."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def staff(client: Client) -> Client:
     return client
 
 
-def test_it_is_the_admin_that_sso_common_brings() -> None:
+def test_admin_site_is_that_of_sso_common() -> None:
     assert isinstance(admin.site, SSOAdminSite)
 
 
-def test_nobody_in_particular_is_sent_to_the_portal_and_back(client: Client) -> None:
+def test_anonymous_visitor_is_redirected_to_the_login_view_and_back(client: Client) -> None:
     response = client.get("/admin/auth/user/?q=1", follow=False)
-    hop = client.get(response["Location"])
+    login = client.get(response["Location"])
 
     assert response.status_code == 302
-    assert hop["Location"] == "/sso/login/?next=%2Fadmin%2Fauth%2Fuser%2F%3Fq%3D1"
+    assert login["Location"] == "/sso/login/?next=%2Fadmin%2Fauth%2Fuser%2F%3Fq%3D1"
 
 
-def test_a_role_that_the_site_has_mapped_opens_the_admin(staff: Client) -> None:
+def test_staff_role_opens_the_admin(staff: Client) -> None:
     response = staff.get("/admin/")
 
     assert response.status_code == 200
@@ -47,7 +47,7 @@ def test_a_role_that_the_site_has_mapped_opens_the_admin(staff: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/auth/user/", "/admin/login/", "/admin/logout/"])
-def test_signed_in_without_the_role_is_403_at_once_and_no_loop(client: Client, path: str) -> None:
+def test_user_without_the_staff_role_gets_403_and_no_redirect(client: Client, path: str) -> None:
     testing.sign_in(client, "anna", roles=["editor"])
 
     response = client.get(path)
@@ -57,7 +57,7 @@ def test_signed_in_without_the_role_is_403_at_once_and_no_loop(client: Client, p
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/login/?local"])
-def test_not_admitted_to_the_site_is_no_way_into_its_admin(client: Client, path: str) -> None:
+def test_user_without_access_to_the_site_cannot_open_its_admin(client: Client, path: str) -> None:
     testing.sign_in(client, "mallory", sites={"site_b": ["staff"]})
 
     response = client.get(path, follow=True)
@@ -67,13 +67,13 @@ def test_not_admitted_to_the_site_is_no_way_into_its_admin(client: Client, path:
     assert not User.objects.exists()
 
 
-def test_a_role_at_another_site_opens_nothing_here(client: Client) -> None:
+def test_staff_role_at_another_site_does_not_open_the_admin(client: Client) -> None:
     testing.sign_in(client, "mallory", sites={"site_a": [], "site_b": ["staff"]})
 
     assert client.get("/admin/").status_code == 403
 
 
-def test_a_role_that_is_taken_away_closes_the_admin_at_the_next_request(staff: Client) -> None:
+def test_removed_role_closes_the_admin_at_the_next_request(staff: Client) -> None:
     staff.get("/admin/")
     token = token_of(staff)
     demoted = testing.make_identity(token, "anna", version=2)
@@ -82,7 +82,7 @@ def test_a_role_that_is_taken_away_closes_the_admin_at_the_next_request(staff: C
     assert staff.get("/admin/").status_code == 403
 
 
-def test_the_spare_key_is_djangos_own_form(client: Client, operator: User) -> None:
+def test_local_login_form_opens_the_admin(client: Client, operator: User) -> None:
     form = client.get(LOCAL_FORM)
     assert form.status_code == 200
     assert 'name="password"' in form.text
@@ -95,26 +95,25 @@ def test_the_spare_key_is_djangos_own_form(client: Client, operator: User) -> No
     assert client.get("/admin/").status_code == 200
 
 
-def test_the_spare_key_needs_the_right_password(client: Client, operator: User) -> None:
+def test_local_login_form_refuses_a_wrong_password(client: Client, operator: User) -> None:
     response = client.post(LOCAL_FORM, {"username": "operator", "password": "wrong"})
 
     assert response.status_code == 200
     assert client.get("/admin/").status_code == 302
 
 
-def test_a_synced_user_has_no_spare_key(client: Client) -> None:
+def test_local_login_form_refuses_users_of_the_portal(client: Client) -> None:
     testing.sign_in(client, "anna", roles=["staff"])
     client.get("/admin/")
-    stranger = Client()
+    attacker = Client()
 
-    response = stranger.post(LOCAL_FORM, {"username": "anna", "password": ""})
-    assert response.status_code == 200
-    response = stranger.post(LOCAL_FORM, {"username": "anna", "password": "!"})
-    assert response.status_code == 200
-    assert stranger.get("/admin/").status_code == 302
+    for password in ("", "!"):
+        response = attacker.post(LOCAL_FORM, {"username": "anna", "password": password})
+        assert response.status_code == 200
+    assert attacker.get("/admin/").status_code == 302
 
 
-def test_the_spare_key_is_guarded_against_forged_requests(operator: User) -> None:
+def test_attack_forged_local_login_is_refused(operator: User) -> None:
     client = Client(enforce_csrf_checks=True)
 
     response = client.post(LOCAL_FORM, {"username": "operator", "password": "of-the-tests"})
@@ -123,7 +122,7 @@ def test_the_spare_key_is_guarded_against_forged_requests(operator: User) -> Non
     assert client.get("/admin/").status_code == 302
 
 
-def test_whoever_may_enter_already_is_sent_on(staff: Client) -> None:
+def test_login_page_redirects_staff_who_are_signed_in(staff: Client) -> None:
     assert staff.get("/admin/login/?next=/admin/auth/")["Location"] == "/admin/auth/"
     assert staff.get("/admin/login/")["Location"] == "/admin/"
 
@@ -131,17 +130,17 @@ def test_whoever_may_enter_already_is_sent_on(staff: Client) -> None:
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
-def test_open_redirect_through_the_admins_login(staff: Client, target: str) -> None:
+def test_attack_open_redirect_through_the_admin_login(staff: Client, target: str) -> None:
     assert staff.get("/admin/login/", {"next": target})["Location"] == "/admin/"
 
 
-def test_open_redirect_from_https_to_http_through_the_admins_login(staff: Client) -> None:
+def test_attack_open_redirect_from_https_to_http_through_the_admin_login(staff: Client) -> None:
     response = staff.get("/admin/login/", {"next": "http://testserver/admin/"}, secure=True)
 
     assert response["Location"] == "/admin/"
 
 
-def test_the_admins_logout_signs_out_everywhere(staff: Client) -> None:
+def test_admin_logout_signs_out_everywhere(staff: Client) -> None:
     staff.get("/admin/")
 
     staff.post("/admin/logout/")
@@ -150,7 +149,7 @@ def test_the_admins_logout_signs_out_everywhere(staff: Client) -> None:
     assert staff.get("/admin/").status_code == 302
 
 
-def test_redis_down_is_503_in_the_admin_too(staff: Client, valkey) -> None:
+def test_admin_is_503_without_redis(staff: Client, valkey) -> None:
     valkey.kill()
 
     for path in ("/admin/", "/admin/login/", "/admin/logout/"):

@@ -17,7 +17,7 @@ from sso_common.sessions import SessionStore
 from sso_common.store import Adoption, names
 from sso_common.store import sessions as stored_sessions
 from sso_common.tokens import SessionToken
-from tests.sso_common.tools import anonymous_name, end, has_identity, issue, names_in_redis
+from tests.sso_common.tools import anonymous_name, end, has_identity, names_in_redis, sign_in
 
 pytestmark = pytest.mark.usefixtures("valkey")
 
@@ -27,13 +27,13 @@ STEPS = 5
 
 @pytest.fixture(autouse=True)
 def server_knows_the_scripts(valkey) -> None:
-    _adopted(_anonymous(cart=["x"]), issue("warm-up"))
+    _adopted(_anonymous(cart=["x"]), sign_in("warm-up"))
     store.client().flushall()
 
 
 @pytest.fixture
 def token(server_knows_the_scripts) -> SessionToken:
-    return issue("anna")
+    return sign_in("anna")
 
 
 def _anonymous(**data: Any) -> str:
@@ -165,7 +165,7 @@ def test_sign_out_during_an_adoption_keeps_the_anonymous_session_or_nothing(
 
 def test_anonymous_session_is_adopted_by_one_user_only() -> None:
     key = _anonymous(cart=["mug"])
-    anna, ben = issue("anna"), issue("ben")
+    anna, ben = sign_in("anna"), sign_in("ben")
     slow = Request(key, anna)
     slow.advance()
     slow.advance()  # has claimed it

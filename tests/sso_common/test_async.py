@@ -1,4 +1,4 @@
-"""The same promises under ASGI: nothing blocks the event loop, nothing is looked up twice."""
+"""The promises of the middlewares under ASGI: nothing blocks the event loop, nothing is read twice."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory
 
@@ -18,19 +19,22 @@ from sso_common.identity import Identity
 from sso_common.middleware import AuthenticationMiddleware, SessionMiddleware
 from sso_common.models import Account
 from sso_common.sessions import SessionStore
+from sso_common.tokens import SessionToken
+from tests.servers import ValkeyServer
 from tests.sso_common.tools import (
     counted_trips,
     end,
+    expire_in,
     has_identity,
-    issue,
     names_in_redis,
     record_name,
+    sets_no_cookie,
+    sign_in,
     site_name,
     token_of,
-    without_cookies,
 )
 
-# Not in a transaction: async code has connections of its own.
+# Not in a transaction: async code uses other database connections.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("valkey")]
 
 COOKIE = "__Host-session"
@@ -39,25 +43,31 @@ JSON = {"accept": "application/json"}
 
 @pytest.fixture
 async def visitor(async_client: AsyncClient) -> AsyncClient:
-    """Signed in, known to this site, and not here for the first time."""
+    """The browser of a user who is signed in and has visited this site before."""
     await sync_to_async(testing.sign_in)(async_client, "anna")
     await async_client.get("/async/user/")
     return async_client
 
 
-# --- what a request costs ----------------------------------------------------------------------------
+@pytest.fixture
+def token(valkey: ValkeyServer) -> SessionToken:
+    """The session token of a user who is signed in."""
+    return sign_in("anna")
 
 
-async def test_a_page_that_looks_at_neither_asks_nothing(visitor: AsyncClient) -> None:
+# --- what a request costs --------------------------------------------------------------------
+
+
+async def test_page_that_reads_neither_session_nor_user_costs_nothing(visitor: AsyncClient) -> None:
     with counted_trips() as trips:
         response = await visitor.get("/")
 
     assert len(trips) == 0
-    assert without_cookies(response)
+    assert sets_no_cookie(response)
 
 
 @pytest.mark.parametrize("path", ["/async/identity/", "/async/user/", "/user/", "/show/"])
-async def test_a_page_that_looks_costs_one_round_trip(visitor: AsyncClient, path: str) -> None:
+async def test_page_that_reads_session_or_user_costs_one_round_trip(visitor: AsyncClient, path: str) -> None:
     with counted_trips() as trips:
         response = await visitor.get(path)
 
@@ -65,51 +75,31 @@ async def test_a_page_that_looks_costs_one_round_trip(visitor: AsyncClient, path
     assert len(trips) == 1
 
 
-async def test_a_change_costs_one_round_trip_more(visitor: AsyncClient) -> None:
+async def test_session_is_saved_in_one_more_round_trip_outside_the_event_loop(visitor: AsyncClient) -> None:
     await visitor.get("/async/put/?a=1")
 
     with counted_trips() as trips:
         await visitor.get("/async/put/?a=2")
 
     assert len(trips) == 2
+    assert threading.get_ident() not in trips.threads
 
 
 async def test_first_visit_costs_one_more_round_trip(valkey) -> None:
-    token = issue("anna")
+    token = sign_in("anna")
 
     async def view(request: HttpRequest) -> HttpResponse:
         assert await request.session.aget("a") is None
         return HttpResponse()
 
-    await SessionMiddleware(view)(_request(token))  # the server learns the script
-    other = issue("anna")
+    await SessionMiddleware(view)(_request(token))  # Redis caches the script
+    other = sign_in("anna")
     with counted_trips() as trips:
         await SessionMiddleware(view)(_request(other))
         await SessionMiddleware(view)(_request(other))
 
     assert len(trips) == 3
     assert store.client().hgetall(site_name(other)) == {store.MARKER: b""}
-
-
-async def test_no_await_asks_the_store_on_the_event_loop(valkey, settings) -> None:
-    """Each awaited method of a session that has to ask does so in a thread."""
-    loop_thread = threading.get_ident()
-    asked_in: list[int] = []
-    ask = SessionStore._ask
-
-    def noting(self, *args, **kwargs):
-        asked_in.append(threading.get_ident())
-        return ask(self, *args, **kwargs)
-
-    SessionStore._ask = noting
-    try:
-        for verb, arguments in VERBS.items():
-            await getattr(SessionStore(token=await sync_to_async(issue)()), verb)(*arguments)
-    finally:
-        SessionStore._ask = ask
-
-    assert len(asked_in) >= len(VERBS)
-    assert loop_thread not in asked_in
 
 
 VERBS = {
@@ -129,6 +119,10 @@ VERBS = {
     "aflush": [],
     "acycle_key": [],
     "aresolve": [],
+    "asign_out": [],
+    "aload_data": [],
+    "aset_test_cookie": [],
+    "aget_expiry_date": [],
     "aexists": ["some-session-key"],
     "aget_expiry_age": [],
     "aget_expire_at_browser_close": [],
@@ -137,29 +131,45 @@ VERBS = {
 }
 
 
-async def test_a_look_at_what_is_known_needs_no_thread(valkey) -> None:
-    session = SessionStore(token=issue())
-    await session.aget("a")
-    threads = threading.active_count()
+@pytest.mark.parametrize(("verb", "arguments"), VERBS.items(), ids=VERBS)
+async def test_awaited_method_sends_no_command_on_the_event_loop(
+    token: SessionToken, verb: str, arguments: list[Any]
+) -> None:
+    session = SessionStore(token=token)
 
     with counted_trips() as trips:
-        await asyncio.gather(*(session.aget("a") for _ in range(20)))
+        await getattr(session, verb)(*arguments)
 
-    assert len(trips) == 0
-    assert threading.active_count() == threads
+    assert len(trips) > 0
+    assert threading.get_ident() not in trips.threads
 
 
-# --- sessions and users ------------------------------------------------------------------------------
+async def test_reading_a_loaded_session_needs_no_thread(
+    token: SessionToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = SessionStore(token=token)
+    await session.aget("a")
+    used: list[Any] = []
+    monkeypatch.setattr(
+        asyncio.get_running_loop(), "run_in_executor", lambda *arguments: used.append(arguments)
+    )
+
+    await asyncio.gather(*(session.aget("a") for _ in range(20)))
+
+    assert used == []
+
+
+# --- sessions and users ----------------------------------------------------------------------
 
 
 def _request(token=None) -> HttpRequest:
     factory = AsyncRequestFactory()
     if token is not None:
-        factory.cookies[conf.cookie_name()] = token.value
+        factory.cookies[conf.dsn().cookie_name] = token.value
     return factory.get("/")
 
 
-async def test_an_anonymous_session_works_and_is_adopted(async_client: AsyncClient) -> None:
+async def test_anonymous_session_is_adopted_after_sign_in(async_client: AsyncClient) -> None:
     response = await async_client.get("/async/put/?cart=mug")
     assert COOKIE in response.cookies
     await sync_to_async(testing.sign_in)(async_client, "anna")
@@ -170,7 +180,7 @@ async def test_an_anonymous_session_works_and_is_adopted(async_client: AsyncClie
     assert response.cookies[COOKIE].value == ""
 
 
-async def test_the_first_visit_makes_the_local_user(async_client: AsyncClient) -> None:
+async def test_first_visit_creates_the_local_user(async_client: AsyncClient) -> None:
     await sync_to_async(testing.sign_in)(async_client, "anna", first_name="Anna")
 
     response = await async_client.get("/async/user/")
@@ -179,14 +189,14 @@ async def test_the_first_visit_makes_the_local_user(async_client: AsyncClient) -
     assert (await User.objects.aget()).first_name == "Anna"
 
 
-async def test_the_identity_is_at_hand(visitor: AsyncClient) -> None:
+async def test_request_asso_returns_the_identity(visitor: AsyncClient) -> None:
     response = await visitor.get("/async/identity/")
 
     assert response.json() == {"sub": str(testing.subject("anna"))}
 
 
-async def test_request_sso_may_be_read_in_an_async_view_once_it_is_known(valkey) -> None:
-    token = issue("anna")
+async def test_async_view_can_read_request_sso_once_it_is_loaded(valkey) -> None:
+    token = sign_in("anna")
 
     async def view(request: HttpRequest) -> HttpResponse:
         identity = await request.asso()
@@ -198,15 +208,15 @@ async def test_request_sso_may_be_read_in_an_async_view_once_it_is_known(valkey)
     assert response.content == b"anna"
 
 
-async def test_signing_out_at_another_site_holds_at_the_next_request(visitor: AsyncClient) -> None:
+async def test_sign_out_at_another_site_takes_effect_at_the_next_request(visitor: AsyncClient) -> None:
     testing.sign_out(visitor)
 
     assert (await visitor.get("/async/user/")).content == b"nobody"
     assert (await visitor.get("/async/identity/")).json() == {}
 
 
-async def test_a_user_who_was_deactivated_is_nobody_and_has_no_identity(valkey) -> None:
-    token = issue("anna")
+async def test_deactivated_user_is_signed_out_and_has_no_identity(valkey) -> None:
+    token = sign_in("anna")
     seen = []
 
     async def view(request: HttpRequest) -> HttpResponse:
@@ -247,7 +257,7 @@ async def test_aforce_login_works_as_in_stock_django(async_client: AsyncClient) 
     assert (await async_client.get("/async/user/")).content == b"local"
 
 
-async def test_alogin_inside_a_signed_in_session_comes_first(visitor: AsyncClient) -> None:
+async def test_alogin_inside_a_signed_in_session_wins(visitor: AsyncClient) -> None:
     await User.objects.acreate_user("operator")
 
     await visitor.get("/async/local-login/?username=operator")
@@ -256,7 +266,7 @@ async def test_alogin_inside_a_signed_in_session_comes_first(visitor: AsyncClien
     assert (await visitor.get("/user/")).content == b"operator"
 
 
-# --- concurrency -------------------------------------------------------------------------------------
+# --- concurrency -----------------------------------------------------------------------------
 
 
 async def test_concurrent_requests_that_save_different_keys_lose_nothing(visitor: AsyncClient) -> None:
@@ -274,22 +284,30 @@ async def test_concurrent_requests_that_save_different_keys_lose_nothing(visitor
     assert data == {f"key {number}": number for number in range(60)}
 
 
-async def test_asave_does_not_resurrect_a_session_signed_out_elsewhere(valkey) -> None:
-    token = issue("anna")
+async def test_concurrent_coroutines_of_one_request_share_its_session(token: SessionToken) -> None:
+    session = SessionStore(token=token)
+
+    await asyncio.gather(*(session.aset(f"key {number}", number) for number in range(10)))
+
+    assert dict(await session.aitems()) == {f"key {number}": number for number in range(10)}
+
+
+async def test_asave_does_not_resurrect_a_signed_out_session(valkey) -> None:
+    token = sign_in("anna")
 
     async def view(request: HttpRequest) -> HttpResponse:
         await request.session.aset("a", 1)
         await sync_to_async(end)(token)
         return HttpResponse()
 
-    with pytest.raises(Exception, match="deleted before the request completed"):
+    with pytest.raises(BadRequest, match="deleted before the request completed"):
         await SessionMiddleware(view)(_request(token))
 
     assert names_in_redis() == set()
 
 
-async def test_many_visitors_at_once_each_get_their_own_session(valkey) -> None:
-    tokens = {f"user{number}": issue(f"user{number}") for number in range(20)}
+async def test_concurrent_visitors_each_get_their_own_session(valkey) -> None:
+    tokens = {f"user{number}": sign_in(f"user{number}") for number in range(20)}
 
     async def view(request: HttpRequest) -> HttpResponse:
         await asyncio.sleep(0)
@@ -302,10 +320,10 @@ async def test_many_visitors_at_once_each_get_their_own_session(valkey) -> None:
         assert [response.content.decode() for response in responses] == list(tokens)
 
 
-# --- not signed in -----------------------------------------------------------------------------------
+# --- not signed in ---------------------------------------------------------------------------
 
 
-async def test_a_navigation_goes_to_the_hop_and_a_script_gets_401(async_client: AsyncClient) -> None:
+async def test_navigation_is_redirected_and_a_script_gets_401(async_client: AsyncClient) -> None:
     page = await async_client.get("/async/private/")
     script = await async_client.get("/async/private/", headers=JSON)
 
@@ -313,7 +331,7 @@ async def test_a_navigation_goes_to_the_hop_and_a_script_gets_401(async_client: 
     assert (script.status_code, script.json()["error"]) == (401, "not_signed_in")
 
 
-async def test_whoever_is_not_admitted_gets_403_and_never_a_redirect(async_client: AsyncClient) -> None:
+async def test_user_without_access_gets_403_and_no_redirect(async_client: AsyncClient) -> None:
     await sync_to_async(testing.sign_in)(async_client, "mallory", sites={})
 
     for headers in ({}, JSON):
@@ -321,26 +339,26 @@ async def test_whoever_is_not_admitted_gets_403_and_never_a_redirect(async_clien
         assert response.status_code == 403
 
 
-async def test_the_hop_and_sign_out_work_under_asgi(visitor: AsyncClient) -> None:
+async def test_login_and_logout_views_work_under_asgi(visitor: AsyncClient) -> None:
     signed_in = await visitor.get("/sso/login/?next=/show/")
     signed_out = await visitor.post("/sso/logout/")
-    hop = await visitor.get("/sso/login/?next=/show/")
+    anonymous = await visitor.get("/sso/login/?next=/show/")
 
     assert signed_in["Location"] == "/show/"
     assert signed_out.status_code == 303
-    assert hop["Location"].startswith(f"{conf.portal_url()}/sso/v1/enter?")
+    assert anonymous["Location"].startswith(f"{conf.dsn().portal_url}/sso/v1/enter?")
 
 
-async def test_a_tossed_cookie_in_a_header_of_its_own_signs_nobody_in(valkey) -> None:
+async def test_attack_tossed_cookie_in_a_second_header_signs_no_user_in(valkey) -> None:
     """HTTP/2 may split the Cookie header (RFC 9113, 8.2.3)."""
-    token, tossed = issue("anna"), issue("mallory")
+    token, tossed = sign_in("anna"), sign_in("mallory")
 
     async def view(request: HttpRequest) -> HttpResponse:
-        return HttpResponse("nobody" if await request.asso() is None else "somebody")
+        return HttpResponse("anonymous" if await request.asso() is None else "signed in")
 
     request = _request()
     scope = dict(request.scope)
-    name = conf.cookie_name().encode()
+    name = conf.dsn().cookie_name.encode()
     scope["headers"] = [
         (b"cookie", name + b"=" + token.value.encode()),
         (b"cookie", name + b"=" + tossed.value.encode()),
@@ -348,19 +366,20 @@ async def test_a_tossed_cookie_in_a_header_of_its_own_signs_nobody_in(valkey) ->
     request = type(request)(scope, None)
     response = await SessionMiddleware(AuthenticationMiddleware(view))(request)
 
-    assert response.content == b"nobody"
-    # Django 5.2 joins the headers with a comma, which no token holds.
+    assert response.content == b"anonymous"
+    # Django 5.2 joins the headers with a comma, which no token contains.
     assert request.session.refusal.reason in {"two-cookies", "malformed-cookie"}
 
 
-async def test_the_idle_timeout_is_extended_under_asgi(visitor: AsyncClient) -> None:
+async def test_idle_timeout_is_extended_outside_the_event_loop(visitor: AsyncClient) -> None:
     token = token_of(visitor)
-    for name in (record_name(token), site_name(token)):
-        store.client().pexpire(name, 60_000)
+    expire_in(token, 60)
 
-    await visitor.get("/async/user/")
+    with counted_trips() as trips:
+        await visitor.get("/async/user/")
 
     assert store.client().pttl(record_name(token)) > 3_600_000
+    assert threading.get_ident() not in trips.threads
 
 
 class Backend(SSOBackend):

@@ -25,17 +25,16 @@ from sso_common.store.outage import Outage
 from sso_common.tokens import SessionToken, mint_token
 from tests.servers import VALKEY_PASSWORD, ValkeyCluster, ValkeyServer, until, valkey_cluster
 
+from .sessions.variants import Anonymous, SignedIn
 from .tools import (
-    Anonymous,
-    SignedIn,
     anonymous_name,
     counted_commands,
     counted_trips,
     end,
     events,
     has_identity,
-    issue,
     record_name,
+    sign_in,
     site_name,
     token_of,
 )
@@ -71,7 +70,7 @@ def mode(request: pytest.FixtureRequest, servers: ValkeyCluster) -> Any:
 def token_on(servers: ValkeyCluster, node: ValkeyServer) -> SessionToken:
     """A signed-in session that is on a node."""
     while True:
-        token = issue()
+        token = sign_in()
         if servers.primary_of(record_name(token)) is node:
             return token
 
@@ -260,7 +259,7 @@ def test_both_protocols_work(servers: ValkeyCluster, protocol: int) -> None:
         client: Any = store.client()
         answers = client.client_info(target_nodes=client.get_primaries()).values()
         assert {int(each["resp"]) for each in answers} == {protocol}
-        session = SessionStore(token=issue())
+        session = SessionStore(token=sign_in())
         session["cart"] = 1
         session.save()
         event = client.xadd(store.events_key(conf.namespace()), {"type": "user"})
@@ -371,7 +370,7 @@ def test_a_paused_node_delays_only_its_own_sessions(
 
 
 def test_a_paused_cluster_delays_no_request_for_long(servers: ValkeyCluster) -> None:
-    token = issue()
+    token = sign_in()
     ready = read(token)
     for node in servers.nodes:
         node.pause()
@@ -435,7 +434,7 @@ def test_a_node_that_hangs_leaves_no_answer_on_the_connections_to_others(servers
 
 
 def test_a_connection_that_a_node_has_closed_is_replaced(servers: ValkeyCluster) -> None:
-    token = issue()
+    token = sign_in()
     read(token)
     for node in servers.nodes:
         node.admin.client_kill_filter(_type="normal", skipme=True)

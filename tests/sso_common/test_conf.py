@@ -1,4 +1,4 @@
-"""The DSN says everything once; a damaged one is refused with a word that helps and no secret."""
+"""The DSN and the settings: a damaged DSN is refused with a message that helps and shows no secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sso_common.exceptions import InvalidDsn
 from sso_common.keys import key_id
 
 
-def _with_id(key: bytes) -> tuple[str, bytes]:
+def with_id(key: bytes) -> tuple[str, bytes]:
     return key_id(key), key
 
 
@@ -46,7 +46,7 @@ dsns = st.builds(
     secrets=st.lists(keys32, min_size=1, max_size=3).map(tuple),
     domain=st.lists(labels, min_size=1, max_size=3).map(".".join),
     redis_url=redis_urls,
-    public_keys=st.lists(keys32.map(_with_id), min_size=1, max_size=3).map(tuple),
+    public_keys=st.lists(keys32.map(with_id), min_size=1, max_size=3).map(tuple),
     namespace=st.from_regex(NAMESPACE, fullmatch=True),
 )
 
@@ -56,13 +56,13 @@ DSN = Dsn(
     secrets=(bytes(range(32)), bytes(range(32, 64))),
     domain="example.com",
     redis_url="redis://redis.internal:6379/0",
-    public_keys=(_with_id(b"new key".ljust(32, b"-")), _with_id(b"old key".ljust(32, b"-"))),
+    public_keys=(with_id(b"new key".ljust(32, b"-")), with_id(b"old key".ljust(32, b"-"))),
 )
 TEXT = str(DSN)
 
 
-def _secrets_in(text: str) -> list[str]:
-    """The pieces of a DSN that nobody may ever read in a log."""
+def secrets_in(text: str) -> list[str]:
+    """The parts of a DSN that must never appear in a log."""
     try:
         dsn = parse_dsn(text)
     except InvalidDsn:
@@ -72,7 +72,7 @@ def _secrets_in(text: str) -> list[str]:
 
 @given(dsns)
 @example(DSN)
-def test_what_the_portal_prints_is_what_the_site_reads(dsn: Dsn) -> None:
+def test_printed_dsn_parses_to_the_same_dsn(dsn: Dsn) -> None:
     assert parse_dsn(str(dsn)) == dsn
 
 
@@ -84,7 +84,7 @@ def test_what_the_portal_prints_is_what_the_site_reads(dsn: Dsn) -> None:
 @example("https://site_a:x@ho\u2100st/?domain=x")
 @example("https://site_a:x@host/?domain=%ff%00&redis=redis%3A%2F%2F%5B")
 @example("\ud800")
-def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
+def test_any_text_is_a_valid_dsn_or_refused(text: str) -> None:
     try:
         dsn = parse_dsn(text)
     except InvalidDsn:
@@ -95,7 +95,7 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
 
 @st.composite
 def mutations(draw: st.DrawFn) -> tuple[str, str]:
-    """A DSN, and what is left of it after somebody's editor, terminal or shell."""
+    """A DSN, and what an editor, a terminal or a shell may make of it."""
     text = str(draw(dsns))
     kind = draw(st.sampled_from(["cut", "drop", "insert", "replace", "swap", "double"]))
     position = draw(st.integers(0, len(text) - 1))
@@ -114,7 +114,7 @@ def mutations(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(mutations())
-def test_a_damaged_dsn_is_refused_or_means_something_else(pair: tuple[str, str]) -> None:
+def test_damaged_dsn_is_refused_or_differs(pair: tuple[str, str]) -> None:
     text, changed = pair
     try:
         parsed = parse_dsn(changed)
@@ -122,16 +122,16 @@ def test_a_damaged_dsn_is_refused_or_means_something_else(pair: tuple[str, str])
         return
 
     if parsed == parse_dsn(text):
-        # The same address in another spelling: capitals in scheme and host, %3A for a colon.
-        assert _plain(changed) == _plain(text)
+        # Another spelling of the same DSN: capitals in scheme and host, %3A for a colon.
+        assert normalized(changed) == normalized(text)
 
 
-def _plain(text: str) -> str:
+def normalized(text: str) -> str:
     return unquote(text).lower().replace("/?", "?").rstrip("&#").replace("&&", "&").replace("?&", "?")
 
 
 @given(mutations())
-def test_a_refused_dsn_is_never_quoted_with_its_secret(pair: tuple[str, str]) -> None:
+def test_refusal_of_a_dsn_shows_no_secret(pair: tuple[str, str]) -> None:
     text, changed = pair
     try:
         parse_dsn(changed)
@@ -140,12 +140,12 @@ def test_a_refused_dsn_is_never_quoted_with_its_secret(pair: tuple[str, str]) ->
     else:
         return
 
-    for secret in _secrets_in(text):
+    for secret in secrets_in(text):
         assert not any(secret[start : start + 8] in report for start in range(len(secret) - 8))
 
 
-def test_a_redis_password_is_never_quoted_either() -> None:
-    """An operator who writes the Redis address by hand, and forgets to encode it."""
+def test_refusal_of_a_dsn_shows_no_redis_password() -> None:
+    """An operator writes the Redis address by hand and forgets to encode it."""
     unencoded = TEXT.replace(quote(DSN.redis_url, safe=""), "redis://user:hunter2&hunter3@redis:6379/0")
 
     with pytest.raises(InvalidDsn) as caught:
@@ -185,70 +185,70 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("text", "word"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_says_which_part_it_is(text: str, word: str) -> None:
+def test_refusal_of_a_dsn_names_the_wrong_part(text: str, word: str) -> None:
     with pytest.raises(InvalidDsn, match=re.escape(word)):
         parse_dsn(text)
 
 
-def test_a_dsn_in_a_log_shows_no_secret() -> None:
+def test_repr_of_a_dsn_shows_no_secret() -> None:
     shown = repr(replace(DSN, redis_url="redis://default:hunter2@redis/0"))
 
     assert "hunter2" not in shown
     assert repr(DSN.secrets[0]) not in shown
 
 
-def test_the_newest_secret_signs_and_older_ones_are_still_accepted() -> None:
+def test_newest_secret_is_the_secret_key_and_others_are_fallbacks() -> None:
     newest, older = conf.secret_keys(TEXT)
 
     assert newest == DSN.site_keys[0].django_secret_key != older == DSN.site_keys[1].django_secret_key
 
 
-def test_without_a_dsn_every_start_has_a_key_of_its_own(monkeypatch) -> None:
+def test_secret_key_without_a_dsn_is_random(monkeypatch) -> None:
     monkeypatch.delenv("SSO_DSN")
 
     assert len(conf.secret_keys()) == 1
     assert conf.secret_keys() != conf.secret_keys()
 
 
-def test_a_site_signs_in_to_redis_as_itself_with_a_derived_password() -> None:
+def test_redis_login_is_the_sites_user_with_a_derived_password() -> None:
     password = DSN.site_keys[0].redis_password
 
     assert DSN.redis_login_url == f"redis://sso-site_a:{password}@redis.internal:6379/0"
     assert conf.cache(TEXT)["LOCATION"] == DSN.redis_login_url
 
 
-def test_a_cluster_address_is_one_that_redis_py_knows() -> None:
+def test_redis_login_of_a_cluster_has_a_scheme_of_redis_py() -> None:
     cluster = replace(DSN, redis_url="rediss-cluster://redis.internal:6379")
 
     assert cluster.is_cluster
     assert cluster.redis_login_url.startswith("rediss://sso-site_a:")
 
 
-def test_two_namespaces_under_one_domain_have_two_cookies() -> None:
+def test_each_namespace_has_its_own_cookie() -> None:
     assert DSN.cookie_name == "__Secure-sso"
     assert replace(DSN, namespace="staging").cookie_name == "__Secure-staging"
 
 
-def test_another_dsn_takes_effect_at_once(settings) -> None:
+def test_changed_dsn_takes_effect_at_once(settings) -> None:
     settings.SSO_DSN = TEXT
-    assert conf.site() == "site_a"
-    assert conf.public_keys() == DSN.public_keys
+    assert conf.dsn().site == "site_a"
+    assert conf.dsn().public_keys == DSN.public_keys
 
     settings.SSO_DSN = str(replace(DSN, site="other"))
-    assert conf.site() == "other"
+    assert conf.dsn().site == "other"
 
 
-def test_a_setting_of_the_wrong_type_is_no_guess(settings) -> None:
+def test_setting_of_the_wrong_type_raises_type_error(settings) -> None:
     settings.SSO_TOUCH_INTERVAL = "60"
 
     with pytest.raises(TypeError, match="SSO_TOUCH_INTERVAL"):
         conf.touch_interval()
 
 
-def test_the_portals_internal_address_is_for_servers_alone(settings) -> None:
+def test_internal_url_is_only_for_requests_between_servers(settings) -> None:
     settings.SSO_DSN = TEXT
-    assert conf.portal_internal_url() == conf.portal_url() == "https://portal.example.com"
+    assert conf.portal_internal_url() == conf.dsn().portal_url == "https://portal.example.com"
 
     settings.SSO_PORTAL_INTERNAL_URL = "http://127.0.0.1:8000/"
     assert conf.portal_internal_url() == "http://127.0.0.1:8000"
-    assert conf.portal_url() == "https://portal.example.com"
+    assert conf.dsn().portal_url == "https://portal.example.com"

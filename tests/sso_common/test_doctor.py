@@ -37,6 +37,7 @@ from sso_common.models import FeedCursor
 from sso_common.testing import PUBLIC_KEY, make_dsn
 from tests.servers import VALKEY_PORT, VALKEY_URL, ValkeyServer
 from tests.sso_common.portal import Portal
+from tests.timing import WAIT, tries_within
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -156,27 +157,26 @@ def test_a_wrong_redis_password_is_a_failure(valkey: ValkeyServer) -> None:
 def test_a_dead_redis_is_reported_before_the_probe_times_out(valkey: ValkeyServer) -> None:
     with as_site(valkey):
         valkey.kill()
-        began = time.monotonic()
-        [finding] = redis_probes.reachable()
-        seconds = time.monotonic() - began
+        for attempt in tries_within(PROBE_TIMEOUT):
+            with attempt:
+                [finding] = redis_probes.reachable()
         valkey.start()
 
     assert finding.level is Level.FAILURE
     assert f"127.0.0.1:{VALKEY_PORT}" in finding.message
-    assert seconds < PROBE_TIMEOUT
 
 
 def test_a_hanging_redis_is_reported_before_the_probe_times_out(valkey: ValkeyServer) -> None:
     with as_site(valkey):
         valkey.pause()
-        began = time.monotonic()
-        [finding] = redis_probes.reachable()
-        seconds = time.monotonic() - began
+        for attempt in tries_within(PROBE_TIMEOUT):
+            store.outage.end()
+            with attempt:
+                [finding] = redis_probes.reachable()
         valkey.resume()
 
     assert finding.level is Level.FAILURE
     assert "does not answer" in finding.message
-    assert seconds < PROBE_TIMEOUT
 
 
 # --- the Redis servers -------------------------------------------------------------------------
@@ -447,7 +447,7 @@ def test_a_probe_that_hangs_is_abandoned() -> None:
 
     def hang() -> Iterator[Finding]:
         yield ok("part", "before")
-        is_over.wait(60)
+        is_over.wait(WAIT)
         yield ok("part", "after")
 
     findings = Bounded(1)("part", hang)
@@ -621,7 +621,7 @@ def test_colors_are_printed_to_terminals_only(site: Site) -> None:
         while chunk := os.read(terminal, 65536):
             text += chunk
     os.close(terminal)
-    process.wait(timeout=30)
+    process.wait(WAIT)
 
     assert b"\x1b[" in text
     assert "\x1b[" not in site.run("sso_doctor").stdout

@@ -17,7 +17,7 @@ from sso_common.exceptions import StoreUnavailable
 from sso_common.sessions import SessionStore
 from tests.servers import VALKEY_PASSWORD, ValkeyServer, until
 
-from .tools import has_identity, issue, token_of, without_cookies
+from .tools import has_identity, sets_no_cookie, sign_in, token_of
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +126,7 @@ def test_a_write_that_a_replica_refuses_is_503(
     swap_roles(primary, replica)  # the address still leads to the former primary
 
     response = client.get("/put/?b=2", secure=True)
-    assert (response.status_code, without_cookies(response)) == (503, True)
+    assert (response.status_code, sets_no_cookie(response)) == (503, True)
     assert "Retry-After" in response.headers
     with pytest.raises(StoreUnavailable):
         store.run(store.end_session(token_of(client).sid, "anna"))
@@ -141,7 +141,7 @@ def test_a_refused_write_opens_new_connections(
     pair: tuple[ValkeyServer, ValkeyServer], address: Address
 ) -> None:
     primary, replica = pair
-    token = issue()
+    token = sign_in()
     session = SessionStore(token=token)
     session["a"] = 1
     session.save()
@@ -164,7 +164,7 @@ def test_a_session_ended_at_the_new_primary_is_not_read_from_the_former_forever(
     pair: tuple[ValkeyServer, ValkeyServer], address: Address
 ) -> None:
     primary, replica = pair
-    token, other = issue(), issue()
+    token, other = sign_in(), sign_in()
     assert SessionStore(token=token).identity is not None
     swap_roles(primary, replica)
     primary.ask("REPLICAOF", "NO", "ONE")  # isolated: it gets no more changes, and answers reads
@@ -184,7 +184,7 @@ def test_a_dead_primary_is_replaced_at_once(
     pair: tuple[ValkeyServer, ValkeyServer], address: Address
 ) -> None:
     primary, replica = pair
-    token = issue()
+    token = sign_in()
     until_replicated(primary)
     primary.kill()
     replica.ask("REPLICAOF", "NO", "ONE")

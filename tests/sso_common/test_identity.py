@@ -1,4 +1,4 @@
-"""A record says who is signed in because the portal signed it, for this session, and for no other reason."""
+"""The identity record: it proves who is signed in, only if the portal signed it for this session."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ IDENTITY = testing.make_identity(TOKEN, "anna", roles=["editor"], first_name="An
 RECORD = testing.sign_record(IDENTITY)
 
 
-def _public(private: Ed25519PrivateKey) -> tuple[str, bytes]:
+def public_key(private: Ed25519PrivateKey) -> tuple[str, bytes]:
     raw = private.public_key().public_bytes_raw()
     return key_id(raw), raw
 
 
-def _signed(payload: bytes) -> bytes:
-    """Signed by the portal itself, whatever it may say."""
+def signed(payload: bytes) -> bytes:
+    """Sign any payload with the portal's key."""
     return record_signer(b"unused", testing._TestSigner(testing._private_key)).sign(payload)
 
 
-def _with_claims(**changes) -> bytes:
-    """A record of the portal with other claims."""
+def with_claims(**changes) -> bytes:
+    """A record with other claims, signed by the portal."""
     claims = json.loads(base64_decode(RECORD.split(b".")[2]))
     claims.update(changes)
     body = base64_encode(json.dumps({k: v for k, v in claims.items() if v is not ...}))
-    return _signed(b".".join((FORMAT, TRUSTED[0][0].encode(), body)))
+    return signed(b".".join((FORMAT, TRUSTED[0][0].encode(), body)))
 
 
-def test_what_the_portal_signs_is_what_the_site_reads() -> None:
+def test_signed_record_verifies_to_the_same_identity() -> None:
     assert verify_identity(RECORD, TOKEN, TRUSTED, NOW) == IDENTITY
 
 
-def test_an_identity_cannot_be_changed_by_the_code_that_reads_it() -> None:
+def test_identity_is_immutable() -> None:
     identity = verify_record(RECORD, TRUSTED)
 
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -74,11 +74,11 @@ def test_an_identity_cannot_be_changed_by_the_code_that_reads_it() -> None:
         identity.sites["site_b"] = frozenset({"admin"})
 
 
-def test_an_identity_in_a_log_shows_no_binding() -> None:
+def test_repr_of_an_identity_shows_no_binding() -> None:
     assert IDENTITY.bind not in repr(IDENTITY)
 
 
-def test_roles_are_those_of_the_site_that_asks_and_closed_where_it_is_not_named() -> None:
+def test_roles_are_those_at_the_site_and_missing_sites_have_no_access() -> None:
     identity = testing.make_identity(TOKEN, sites={"site_a": ["editor"], "site_b": []})
 
     assert identity.roles == identity.roles_at("site_a") == {"editor"}
@@ -88,22 +88,22 @@ def test_roles_are_those_of_the_site_that_asks_and_closed_where_it_is_not_named(
     assert identity.roles_at("site_c") == frozenset()
 
 
-def test_a_site_has_no_code_that_could_sign() -> None:
+def test_verifier_cannot_sign() -> None:
     with pytest.raises(NotImplementedError):
         record_signer(TRUSTED[0][1], Ed25519()).sign(b"sso1.kid.body")
 
 
-# --- in the order of the checks ----------------------------------------------------------------
+# --- refusals, in the order of the checks ----------------------------------------------------
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda body: b"sso1." + body))
-def test_no_bytes_at_all_do_anything_but_verify_or_be_untrusted(record: bytes) -> None:
+def test_any_bytes_are_untrusted(record: bytes) -> None:
     with pytest.raises(Untrusted):
         verify_record(record, TRUSTED)
 
 
 @given(st.data())
-def test_a_record_with_one_byte_changed_says_nothing(data: st.DataObject) -> None:
+def test_attack_record_with_one_changed_byte_is_untrusted(data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(RECORD) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != RECORD[position]))
     changed = RECORD[:position] + bytes([byte]) + RECORD[position + 1 :]
@@ -113,29 +113,29 @@ def test_a_record_with_one_byte_changed_says_nothing(data: st.DataObject) -> Non
     except Untrusted:
         return
 
-    # The last character of the signature holds two bits that encode nothing.
+    # The last character of the signature contains four bits that encode nothing.
     assert position == len(RECORD) - 1
     assert identity == IDENTITY
 
 
 @given(st.integers(0, len(RECORD) - 1))
-def test_a_record_that_was_cut_says_nothing(length: int) -> None:
+def test_attack_truncated_record_is_untrusted(length: int) -> None:
     with pytest.raises(Untrusted):
         verify_record(RECORD[:length], TRUSTED)
 
 
-def test_an_oversized_record_is_not_even_looked_at() -> None:
-    huge = _with_claims(padding="x" * MAX_RECORD_BYTES)
+def test_attack_oversized_record_is_refused_unread() -> None:
+    huge = with_claims(padding="x" * MAX_RECORD_BYTES)
 
     with pytest.raises(MalformedRecord, match="too long"):
         verify_record(huge, TRUSTED)
 
 
 CLAIMS = {
-    "not admitted anywhere, as a list": {"sites": []},
-    "roles that are a text": {"sites": {"site_a": "admin"}},
+    "sites that are a list": {"sites": []},
+    "roles that are text": {"sites": {"site_a": "admin"}},
     "no expiry": {"exp": ...},
-    "an expiry that is a text": {"exp": "9999999999"},
+    "an expiry that is text": {"exp": "9999999999"},
     "an expiry that is infinite": {"exp": float("inf")},
     "a negative time": {"auth_time": -1},
     "no user": {"user": None},
@@ -146,69 +146,69 @@ CLAIMS = {
 
 
 @pytest.mark.parametrize("changes", CLAIMS.values(), ids=CLAIMS)
-def test_a_signed_record_with_claims_of_another_form_is_malformed(changes) -> None:
+def test_signed_record_with_claims_of_the_wrong_type_is_malformed(changes) -> None:
     with pytest.raises(MalformedRecord):
-        verify_record(_with_claims(**changes), TRUSTED)
+        verify_record(with_claims(**changes), TRUSTED)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"7", b"{}", b"{", b"\xff", b"[" * 5000])
-def test_a_signed_record_that_is_no_object_is_malformed(body: bytes) -> None:
+def test_signed_record_that_is_no_json_object_is_malformed(body: bytes) -> None:
     payload = b".".join((FORMAT, TRUSTED[0][0].encode(), base64_encode(body)))
 
     with pytest.raises(MalformedRecord):
-        verify_record(_signed(payload), TRUSTED)
+        verify_record(signed(payload), TRUSTED)
 
 
-def test_claims_that_a_newer_portal_adds_are_ignored() -> None:
-    assert verify_record(_with_claims(acr="high"), TRUSTED) == IDENTITY
+def test_unknown_claims_of_a_newer_portal_are_ignored() -> None:
+    assert verify_record(with_claims(acr="high"), TRUSTED) == IDENTITY
 
 
-def test_a_record_signed_by_an_unknown_key_is_refused() -> None:
-    stranger = Ed25519PrivateKey.generate()
+def test_attack_record_signed_with_an_unknown_key_is_refused() -> None:
+    unknown = Ed25519PrivateKey.generate()
 
     with pytest.raises(UnknownKey):
-        verify_record(testing.sign_record(IDENTITY, stranger), TRUSTED)
+        verify_record(testing.sign_record(IDENTITY, unknown), TRUSTED)
 
 
-def test_a_record_whose_key_id_was_swapped_is_refused() -> None:
-    stranger = Ed25519PrivateKey.generate()
-    forged = testing.sign_record(IDENTITY, stranger).replace(
-        _public(stranger)[0].encode(), TRUSTED[0][0].encode()
+def test_attack_record_with_a_swapped_key_id_is_refused() -> None:
+    unknown = Ed25519PrivateKey.generate()
+    forged = testing.sign_record(IDENTITY, unknown).replace(
+        public_key(unknown)[0].encode(), TRUSTED[0][0].encode()
     )
 
     with pytest.raises(BadSignature):
         verify_record(forged, TRUSTED)
 
 
-def test_a_record_that_was_verified_is_refused_once_its_key_is_retired() -> None:
+def test_verified_record_is_refused_once_its_key_is_retired() -> None:
     old, new = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     record = testing.sign_record(IDENTITY, old)
 
-    both = verify_record(record, (_public(new), _public(old)))
+    both = verify_record(record, (public_key(new), public_key(old)))
 
     assert both == IDENTITY
     with pytest.raises(UnknownKey):
-        verify_record(record, (_public(new),))
+        verify_record(record, (public_key(new),))
 
 
-def test_a_record_copied_from_another_session_opens_nothing() -> None:
+def test_attack_record_of_another_session_is_refused() -> None:
     with pytest.raises(WrongSession):
         verify_identity(RECORD, mint_token(), TRUSTED, NOW)
 
 
-def test_knowing_the_sid_is_not_knowing_the_secret() -> None:
+def test_attack_sid_with_a_guessed_secret_is_refused() -> None:
     guess = SessionToken(sid=TOKEN.sid, secret=mint_token().secret)
 
     with pytest.raises(WrongSecret):
         verify_identity(RECORD, guess, TRUSTED, NOW)
 
 
-def test_the_binding_itself_is_not_the_secret() -> None:
+def test_attack_binding_in_place_of_the_secret_is_refused() -> None:
     with pytest.raises(WrongSecret):
         verify_identity(RECORD, SessionToken(sid=TOKEN.sid, secret=IDENTITY.bind), TRUSTED, NOW)
 
 
-def test_a_session_ends_on_the_second_of_its_absolute_expiry() -> None:
+def test_record_is_valid_until_the_second_of_its_expiry() -> None:
     assert verify_identity(RECORD, TOKEN, TRUSTED, IDENTITY.exp - 0.001) == IDENTITY
 
     with pytest.raises(IdentityExpired):
@@ -235,19 +235,19 @@ def test_expiry_and_binding_are_checked_each_time_and_the_signature_once(monkeyp
         verify_identity(RECORD, SessionToken(TOKEN.sid, mint_token().secret), TRUSTED, NOW)
 
 
-def test_a_refusal_is_not_remembered() -> None:
-    stranger = Ed25519PrivateKey.generate()
-    record = testing.sign_record(IDENTITY, stranger)
+def test_refusal_is_not_cached() -> None:
+    unknown = Ed25519PrivateKey.generate()
+    record = testing.sign_record(IDENTITY, unknown)
     with pytest.raises(UnknownKey):
         verify_record(record, TRUSTED)
 
-    assert verify_record(record, (*TRUSTED, _public(stranger))) == IDENTITY
+    assert verify_record(record, (*TRUSTED, public_key(unknown))) == IDENTITY
 
 
-# --- the portal's answers ------------------------------------------------------------------------
+# --- signed answers of the portal ------------------------------------------------------------
 
 
-def test_a_signature_over_an_answer_verifies_that_answer_alone() -> None:
+def test_signature_verifies_only_the_answer_that_wassigned() -> None:
     signature = testing._private_key.sign(b"sso.response\nbody")
 
     verify_detached(b"sso.response\nbody", TRUSTED[0][0], signature, TRUSTED)
@@ -258,7 +258,7 @@ def test_a_signature_over_an_answer_verifies_that_answer_alone() -> None:
         verify_detached(b"sso.response\nbody", "unknown", signature, TRUSTED)
 
 
-def test_a_signature_over_an_answer_can_never_pass_for_that_of_a_record() -> None:
+def test_attack_record_signature_is_never_that_of_an_answer() -> None:
     payload, _, signature = RECORD.rpartition(b".")
 
     with pytest.raises(ValueError, match="look like a record"):

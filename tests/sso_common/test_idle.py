@@ -1,54 +1,175 @@
-"""The idle timeout of a session that is used at one site and kept alive by others."""
+"""The idle timeout: a request that reads the session extends it, at most once a minute."""
+
+from __future__ import annotations
 
 import pytest
+import time_machine
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
 from sso_common import store, testing
-from tests.sso_common.tools import record_name, site_name, token_of
+from sso_common.idle import due_extension
+from sso_common.middleware import SessionMiddleware
+from sso_common.tokens import mint_token
+from tests.servers import ValkeyServer
+from tests.sso_common.tools import (
+    counted_trips,
+    end,
+    expire_in,
+    names_in_redis,
+    record_name,
+    request_with,
+    sign_in,
+    site_name,
+    token_of,
+)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
 
-IDLE = 12 * 3600 * 1000
+HOUR = 3600
+IDLE = 12 * HOUR
 
 
 @pytest.fixture
-def visitor(valkey) -> Client:
-    client = Client()
+def visitor(client: Client) -> Client:
+    """The browser of a user who is signed in and has visited this site before."""
     testing.sign_in(client, "anna")
+    client.get("/user/")
     return client
 
 
-def test_a_sites_data_lives_as_long_as_the_session_that_other_sites_keep_alive(visitor: Client) -> None:
-    visitor.get("/put/?cart=mug")
+def milliseconds_left(name: str) -> int:
+    return store.client().pttl(name)
+
+
+def read_session(request: HttpRequest) -> HttpResponse:
+    assert request.session.identity is not None
+    return HttpResponse("the page")
+
+
+# --- when an extension is due ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("idle", "lifetime", "ttl", "extension"),
+    [
+        (IDLE, 7 * 86400, -2, IDLE),
+        (IDLE, 7 * 86400, IDLE - 59.999, None),
+        (IDLE, 7 * 86400, IDLE - 60, IDLE),
+        (40, 7 * 86400, 20.001, None),
+        (40, 7 * 86400, 20, 40),
+        (IDLE, HOUR, 1000, HOUR),
+    ],
+    ids=[
+        "first visit",
+        "within a minute",
+        "after a minute",
+        "short timeout, first half",
+        "short timeout, second half",
+        "never beyond the expiry",
+    ],
+)
+def test_extension_is_due_after_a_minute_or_half_of_a_short_timeout(
+    idle: int, lifetime: int, ttl: float, extension: int | None
+) -> None:
+    with time_machine.travel(1_800_000_000, tick=False):
+        identity = testing.make_identity(mint_token(), idle=idle, lifetime=lifetime)
+
+        due = due_extension(identity, int(1000 * ttl))
+
+    assert due == (None if extension is None else 1000 * extension)
+
+
+# --- extending in a request ------------------------------------------------------------------
+
+
+def test_first_visit_extends_the_session_with_one_more_round_trip() -> None:
+    SessionMiddleware(read_session)(request_with(sign_in("bert")))  # Redis caches the script
+    token = sign_in("anna")
+
+    with counted_trips() as trips:
+        SessionMiddleware(read_session)(request_with(token))
+        after_the_first_visit = len(trips)
+        SessionMiddleware(read_session)(request_with(token))
+
+    assert after_the_first_visit == 2
+    assert len(trips) == 3
+    assert store.client().hgetall(site_name(token)) == {store.MARKER: b""}
+
+
+def test_page_that_does_not_read_the_session_extends_nothing() -> None:
+    token = sign_in("anna")
+
+    SessionMiddleware(lambda request: HttpResponse())(request_with(token)).close()
+
+    assert names_in_redis() == {record_name(token).encode()}
+
+
+def test_session_is_extended_at_most_once_a_minute(visitor: Client) -> None:
     token = token_of(visitor)
-    # Hours of visits to another site, which extends the record and may not extend what is ours.
-    store.client().pexpire(site_name(token), 5_000)
+    expire_in(token, HOUR)
 
-    visitor.get("/user/")
-
-    assert store.client().pttl(site_name(token)) > IDLE - 60_000
-
-
-def test_the_idle_timeout_is_extended_by_the_first_visit_and_then_once_a_minute(visitor: Client) -> None:
-    token = token_of(visitor)
-    store.client().pexpire(record_name(token), IDLE - 90_000)
-    visitor.get("/user/")
+    with counted_trips() as first:
+        visitor.get("/show/")
     extended = store.client().pexpiretime(record_name(token))
+    with counted_trips() as later:
+        for _ in range(5):
+            visitor.get("/show/")
 
-    visitor.get("/user/")
-
-    assert store.client().pttl(record_name(token)) > IDLE - 30_000
+    assert (len(first), len(later)) == (2, 5)
+    assert milliseconds_left(record_name(token)) > 1000 * (IDLE - HOUR)
     assert store.client().pexpiretime(record_name(token)) == extended
 
 
-def test_a_site_may_cache_whole_pages(visitor: Client, settings) -> None:
-    settings.MIDDLEWARE = [
-        "django.middleware.cache.UpdateCacheMiddleware",
-        *settings.MIDDLEWARE,
-        "django.middleware.cache.FetchFromCacheMiddleware",
-    ]
+def test_site_session_is_extended_where_other_sites_extended_the_record(visitor: Client) -> None:
+    """Another site extends the record and must not touch this site's data."""
+    visitor.get("/put/?cart=mug")
+    token = token_of(visitor)
+    store.client().pexpire(site_name(token), 60_000)
 
-    first, second = visitor.get("/user/"), visitor.get("/user/")
+    visitor.get("/user/")
 
-    assert (first.status_code, first.content) == (second.status_code, second.content) == (200, b"anna")
-    assert first["Vary"] == "Cookie"
+    assert milliseconds_left(site_name(token)) > 1000 * (IDLE - HOUR)
+
+
+def test_unchanged_page_extends_the_session(visitor: Client, settings) -> None:
+    """Django's middleware replaces the response that ours has seen by a 304."""
+    settings.MIDDLEWARE = ["django.middleware.http.ConditionalGetMiddleware", *settings.MIDDLEWARE]
+    token, cookies = token_of(visitor), visitor.cookies
+    visitor = Client()  # with the new middleware
+    visitor.cookies = cookies
+    etag = visitor.get("/user/")["ETag"]
+    expire_in(token, HOUR)
+
+    response = visitor.get("/user/", headers={"if-none-match": etag})
+
+    assert response.status_code == 304
+    assert milliseconds_left(record_name(token)) > 1000 * (IDLE - HOUR)
+
+
+def test_session_that_ends_during_the_request_is_not_extended() -> None:
+    token = sign_in("anna")
+
+    def view(request: HttpRequest) -> HttpResponse:
+        response = read_session(request)
+        end(token)
+        return response
+
+    SessionMiddleware(view)(request_with(token))
+
+    assert names_in_redis() == set()
+
+
+def test_failed_extension_is_only_logged(visitor: Client, valkey: ValkeyServer, caplog) -> None:
+    token = token_of(visitor)
+    expire_in(token, HOUR)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        response = read_session(request)
+        valkey.kill()
+        return response
+
+    response = SessionMiddleware(view)(request_with(token))
+
+    assert (response.status_code, response.content) == (200, b"the page")
+    assert "Idle timeout not extended" in caplog.text

@@ -12,7 +12,7 @@ from django.test import AsyncClient, Client
 
 from sso_common import conf, store, testing
 from sso_common.sessions import SessionStore
-from tests.sso_common.tools import anonymous_name, counted_trips, has_identity, issue, site_name, token_of
+from tests.sso_common.tools import anonymous_name, counted_trips, has_identity, sign_in, site_name, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,7 +150,7 @@ def test_identity_has_no_roles_after_logout_in_the_same_request(ben: Client) -> 
 
 
 async def test_concurrent_reads_of_a_request_see_one_user_in_one_round_trip() -> None:
-    token = await sync_to_async(issue)("ben")
+    token = await sync_to_async(sign_in)("ben")
     await sync_to_async(SessionStore(token=token).save)()
 
     for _ in range(30):
@@ -183,7 +183,7 @@ async def test_concurrent_reads_of_a_request_adopt_once() -> None:
         anonymous = SessionStore()
         await anonymous.aset("cart", ["mug"])
         await anonymous.asave()
-        token = await sync_to_async(issue)("ben")
+        token = await sync_to_async(sign_in)("ben")
         session = SessionStore(anonymous.session_key, token=token)
 
         carts = await asyncio.gather(*(session.aget("cart") for _ in range(6)))

@@ -13,7 +13,8 @@ from sso_common import conf, store, testing
 from sso_common.sessions import SessionStore
 from tests.servers import ValkeyServer
 
-from .tools import Anonymous, SignedIn, issue
+from .sessions.variants import Anonymous, SignedIn
+from .tools import sign_in
 
 PARSERS = ["redis._parsers._RESP2Parser", "redis._parsers._HiredisParser"]
 
@@ -64,7 +65,7 @@ def test_anonymous_session_is_adopted() -> None:
     anonymous = SessionStore()
     anonymous["cart"] = [1]
     anonymous.save()
-    token = issue()
+    token = sign_in()
 
     session = SessionStore(anonymous.session_key, token=token)
 
@@ -74,7 +75,7 @@ def test_anonymous_session_is_adopted() -> None:
 
 
 def test_missing_session_is_absent() -> None:
-    token = issue()
+    token = sign_in()
     assert store.run(store.read_session(token.sid, "nobody")).anonymous == {}
     store.run(store.end_session(token.sid, "anna"))
 

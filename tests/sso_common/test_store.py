@@ -22,9 +22,9 @@ from tests.sso_common.tools import (
     end,
     events,
     has_identity,
-    issue,
     names_in_redis,
     record_name,
+    sign_in,
     site_name,
 )
 
@@ -36,7 +36,7 @@ HOUR = 3600
 
 @pytest.fixture
 def token(valkey) -> SessionToken:
-    return issue("anna")
+    return sign_in("anna")
 
 
 def anonymous(**fields: bytes) -> None:
@@ -107,7 +107,7 @@ def test_missing_sessions_are_empty() -> None:
 
 
 def test_a_refusal_in_the_middle_leaves_no_answer_for_the_next_visitor(token: SessionToken) -> None:
-    other = issue("bert")
+    other = sign_in("bert")
     store.client().set(site_name(token), "not a hash")
 
     with pytest.raises(StoreUnavailable) as caught:
@@ -121,7 +121,7 @@ def test_a_worker_that_is_interrupted_leaves_no_answer_for_the_next_visitor(
     token: SessionToken, valkey
 ) -> None:
     """The time limits of gevent and gunicorn raise exceptions that are not an ``Exception``."""
-    other = issue("bert")
+    other = sign_in("bert")
 
     class OutOfTime(BaseException):
         pass

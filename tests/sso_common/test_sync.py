@@ -32,6 +32,7 @@ from sso_common.users import Drift, UpsertResult, UserMapper, upsert_users
 from tests.databases import Worker, real_database
 from tests.servers import ValkeyServer
 from tests.sso_common.portal import Portal
+from tests.timing import WAIT
 
 ROOT = Path(__file__).parents[2]
 
@@ -478,7 +479,7 @@ class Follower:
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(15)
+        return self.process.wait(WAIT)
 
     def names(self) -> dict[str, str]:
         """{username: first name}"""
@@ -500,7 +501,7 @@ class Follower:
         return self.log.read_text() if self.log.exists() else ""
 
 
-def eventually(condition: Callable[[], object], follower: Follower, seconds: float = 25) -> None:
+def eventually(condition: Callable[[], object], follower: Follower, seconds: float = WAIT) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -521,7 +522,7 @@ def follower(tmp_path: Path, portal: Portal, valkey: ValkeyServer) -> Iterator[F
     yield follower
     if follower.process is not None and follower.process.poll() is None:
         follower.process.kill()
-        follower.process.wait(10)
+        follower.process.wait(WAIT)
 
 
 def send_event() -> None:
@@ -590,7 +591,7 @@ def test_killed_process_continues_where_it_was(portal: Portal, follower: Followe
 
     def hold(path: str) -> None:
         if "after=6&" in path:
-            held.wait(20)
+            held.wait(WAIT)
 
     portal.before = hold
     follower.start()
@@ -613,7 +614,7 @@ def test_interrupted_run_exits_130_and_keeps_what_was_applied(portal: Portal, fo
 
     def hold(path: str) -> None:
         if "after=2&" in path:
-            held.wait(20)
+            held.wait(WAIT)
 
     portal.before = hold
     follower.arguments = ()

@@ -1,4 +1,4 @@
-"""The helpers for a site's own tests do what they say, and open nothing anywhere else."""
+"""``sso_common.testing``, the helpers for a site's own tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sso_common.keys import key_id
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
 
 
-def test_a_test_signs_somebody_in_with_one_line(client: Client) -> None:
+def test_sign_in_signs_a_user_in_with_these_roles_and_fields(client: Client) -> None:
     identity = testing.sign_in(client, "anna", roles=["editor", "staff"], first_name="Anna")
 
     assert client.get("/identity/").json() == {"sub": str(identity.sub), "roles": ["editor", "staff"]}
@@ -27,12 +27,12 @@ def test_a_test_signs_somebody_in_with_one_line(client: Client) -> None:
     assert [group.name for group in user.groups.all()] == ["Editors"]
 
 
-def test_the_same_name_is_the_same_subject_in_every_test() -> None:
+def test_subject_of_a_username_is_always_the_same() -> None:
     assert testing.subject("anna") == testing.subject("anna") != testing.subject("bert")
     assert str(testing.subject("anna")) == "ee877037-f434-5748-b0c5-78850fcc0e21"
 
 
-def test_somebody_who_may_not_enter_and_somebody_whose_session_has_expired(client: Client) -> None:
+def test_sign_in_can_make_users_without_access_and_expired_sessions(client: Client) -> None:
     testing.sign_in(client, "mallory", sites={})
     assert client.get("/private/").status_code == 403
 
@@ -40,16 +40,16 @@ def test_somebody_who_may_not_enter_and_somebody_whose_session_has_expired(clien
     assert client.get("/private/").status_code == 302
 
 
-def test_signing_out_as_if_at_another_site(client: Client) -> None:
+def test_sign_out_ends_the_session_and_keeps_the_cookie(client: Client) -> None:
     testing.sign_in(client, "anna")
 
     testing.sign_out(client)
 
-    assert conf.cookie_name() in client.cookies
+    assert conf.dsn().cookie_name in client.cookies
     assert client.get("/user/").content == b"nobody"
 
 
-def test_what_a_test_puts_into_the_clients_session_is_there(client: Client) -> None:
+def test_client_session_can_be_changed_by_a_test(client: Client) -> None:
     testing.sign_in(client, "anna")
     session = client.session
     session["cart"] = ["mug"]
@@ -58,7 +58,7 @@ def test_what_a_test_puts_into_the_clients_session_is_there(client: Client) -> N
     assert client.get("/show/").json() == {"cart": ["mug"]}
 
 
-def test_two_browsers_are_two_people() -> None:
+def test_two_clients_are_two_users() -> None:
     anna, bert = Client(), Client()
     testing.sign_in(anna, "anna")
     testing.sign_in(bert, "bert")
@@ -66,7 +66,7 @@ def test_two_browsers_are_two_people() -> None:
     assert (anna.get("/user/").content, bert.get("/user/").content) == (b"anna", b"bert")
 
 
-def test_a_site_that_does_not_trust_the_test_key_is_told_what_to_do(client: Client, settings) -> None:
+def test_sign_in_explains_a_dsn_without_the_test_key(client: Client, settings) -> None:
     real_key = bytes(32)
     settings.SSO_DSN = str(replace(conf.dsn(), public_keys=((key_id(real_key), real_key),)))
 
@@ -74,7 +74,7 @@ def test_a_site_that_does_not_trust_the_test_key_is_told_what_to_do(client: Clie
         testing.sign_in(client, "anna")
 
 
-def test_every_process_has_a_key_of_its_own() -> None:
+def test_attack_key_of_one_process_is_unknown_in_another() -> None:
     command = "from sso_common.testing import PUBLIC_KEY; print(PUBLIC_KEY[0])"
 
     other = subprocess.run(

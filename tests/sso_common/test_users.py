@@ -19,7 +19,7 @@ from django.db.models.functions import Lower
 from django.db.models.signals import post_save, pre_save
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext, isolate_apps
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sso_common import testing, tokens
@@ -37,6 +37,7 @@ from sso_common.users import (
 from sso_common.users.mapper import local_values
 from sso_common.users.unique import unique_text_fields
 from tests.databases import Worker, real_database
+from tests.timing import WAIT
 
 pytestmark = pytest.mark.django_db
 
@@ -344,7 +345,7 @@ def test_stale_record_does_not_take_a_name_from_its_new_owner() -> None:
         max_size=5,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_subject_has_one_user_after_any_changes(
     steps: list[list[tuple[int, str, bool]]],
 ) -> None:
@@ -656,7 +657,7 @@ def test_feed_and_request_can_write_a_new_subject_concurrently(real: str) -> Non
         start = threading.Barrier(4)
 
         def write(source: str, attempt: int = attempt, start: threading.Barrier = start) -> UpsertResult:
-            start.wait(10)
+            start.wait(WAIT)
             return upsert_users([person(f"ada{attempt}"), person(f"bob{attempt}")], source=source)
 
         results = [each.result() for each in [Worker(lambda: write("feed")) for _ in range(4)]]
@@ -672,7 +673,7 @@ def test_newer_of_two_concurrent_versions_stays(real: str) -> None:
         start = threading.Barrier(2)
 
         def write(number: int, start: threading.Barrier = start) -> UpsertResult:
-            start.wait(10)
+            start.wait(WAIT)
             return upsert_users([person("ada", number, first_name=str(number))])
 
         for each in [Worker(lambda number=number: write(number)) for number in (version + 1, version)]:
@@ -686,7 +687,7 @@ def test_concurrent_local_sign_up_with_the_same_name_keeps_it(real: str) -> None
     start = threading.Barrier(2)
 
     def register() -> None:
-        start.wait(10)
+        start.wait(WAIT)
         for number in range(10):
             try:
                 get_user_model().objects.create_user(f"u{number}", "own@example.com")
@@ -694,7 +695,7 @@ def test_concurrent_local_sign_up_with_the_same_name_keeps_it(real: str) -> None
                 continue  # the synced user was first: the form would report that the name is taken
 
     def sync() -> None:
-        start.wait(10)
+        start.wait(WAIT)
         for number in range(10):
             assert not upsert_users([person(f"u{number}")]).failed
 

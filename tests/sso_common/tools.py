@@ -1,48 +1,70 @@
-"""What the tests of the request path share: visitors, counters, and what Redis holds for whom."""
+"""Helpers for the tests of a site: sign users in, read Redis, count round trips."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis.connection
-from django.http import HttpResponseBase
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.test import Client, RequestFactory
 
 from sso_common import conf, store, testing
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken, mint_token, parse_token
 
+# --- users and their browsers ----------------------------------------------------------------
 
-def issue(username: str = "anna", **options: Any) -> SessionToken:
-    """Sign somebody in, at no particular browser."""
+
+def sign_in(username: str = "anna", **options: Any) -> SessionToken:
+    """Sign a user in without a browser. ``options`` are those of ``testing.make_identity``."""
     token = mint_token()
     identity = testing.make_identity(token, username, **options)
     testing.store_record(token.sid, testing.sign_record(identity), identity.idle)
     return token
 
 
-def token_of(client: Any) -> SessionToken:
-    """The session token in a test client's cookie jar."""
-    return parse_token(client.cookies[conf.cookie_name()].value)
-
-
 def end(token: SessionToken) -> None:
-    """End a session as another site would: the record goes, and nothing else that is here."""
+    """End a session as another site does: delete the identity record and nothing else."""
     store.client().unlink(record_name(token))
 
 
+def token_of(client: Client) -> SessionToken:
+    """The session token in the cookies of a test client."""
+    return parse_token(client.cookies[conf.dsn().cookie_name].value)
+
+
+def request_with(token: SessionToken) -> HttpRequest:
+    """A request with the SSO cookie of a session."""
+    return RequestFactory(headers={"cookie": f"{conf.dsn().cookie_name}={token.value}"}).get("/")
+
+
+def session_data(client: Client) -> dict[str, Any]:
+    """The data of the signed-in session of a test client, as it is stored."""
+    return dict(SessionStore(token=token_of(client)).items())
+
+
+def sets_no_cookie(response: HttpResponseBase) -> bool:
+    return not response.cookies and "Set-Cookie" not in response.headers
+
+
+# --- what Redis holds ------------------------------------------------------------------------
+
+
 def record_name(token: SessionToken) -> str:
-    return store.identity_key(conf.namespace(), token.sid)
+    return store.identity_key(conf.dsn().namespace, token.sid)
 
 
 def site_name(token: SessionToken) -> str:
-    return store.site_key(conf.namespace(), token.sid, conf.site())
+    return store.site_key(conf.dsn().namespace, token.sid, conf.dsn().site)
 
 
 def anonymous_name(session_key: str) -> str:
-    return store.anonymous_key(conf.namespace(), conf.site(), session_key)
+    return store.anonymous_key(conf.dsn().namespace, conf.dsn().site, session_key)
 
 
 def has_identity(token: SessionToken) -> bool:
@@ -53,50 +75,29 @@ def names_in_redis() -> set[bytes]:
     return set(store.client().keys("*"))
 
 
+def expire_in(token: SessionToken, seconds: float) -> None:
+    """Let the identity record and the site session expire in so many seconds."""
+    for name in (record_name(token), site_name(token)):
+        store.client().pexpire(name, int(1000 * seconds))
+
+
 def events(kind: str) -> list[dict[bytes, bytes]]:
     """The events of a type, oldest first."""
-    entries: Any = store.client().xrange(store.events_key(conf.namespace()))
+    entries: Any = store.client().xrange(store.events_key(conf.dsn().namespace))
     return [values for _id, values in entries if values[b"type"] == kind.encode()]
 
 
-# --- two modes, one contract -----------------------------------------------------------------
-
-
-class Anonymous:
-    """A visitor with the site's own cookie."""
-
-    def visitor(self) -> SessionStore:
-        return SessionStore()
-
-    def again(self, session: SessionStore) -> SessionStore:
-        """The same visitor's next request."""
-        return SessionStore(session.session_key)
-
-    def is_stored(self, session: SessionStore) -> bool:
-        return bool(store.client().exists(anonymous_name(session.session_key)))
-
-
-class SignedIn:
-    """A visitor with the SSO cookie."""
-
-    def visitor(self) -> SessionStore:
-        return SessionStore(token=issue())
-
-    def again(self, session: SessionStore) -> SessionStore:
-        return SessionStore(token=session.token)
-
-    def is_stored(self, session: SessionStore) -> bool:
-        return bool(store.client().exists(site_name(session.token)))
-
-
-# --- counters --------------------------------------------------------------------------------
+# --- what a request costs --------------------------------------------------------------------
 
 
 @dataclass
 class Trips:
-    """What was sent to Redis: one entry a round trip, each the bytes of one write."""
+    """What was sent to Redis. ``len()`` is the number of round trips."""
 
+    #: The bytes of each write.
     sent: list[bytes] = field(default_factory=list)
+    #: The threads that sent them.
+    threads: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.sent)
@@ -104,20 +105,21 @@ class Trips:
 
 @contextlib.contextmanager
 def counted_trips() -> Iterator[Trips]:
-    """Count the round trips to Redis of this process, at the socket, and change nothing.
+    """Count the round trips to Redis of this process, at the socket.
 
-    The connection is opened before, so that its greeting is not counted.
+    Connects first, so that the commands of a new connection are not counted.
     """
     store.ping()
     trips = Trips()
     send = redis.connection.AbstractConnection.send_packed_command
 
-    def counting(self: Any, command: Any, check_health: bool = True) -> Any:
+    def count(self: Any, command: Any, check_health: bool = True) -> Any:
         parts = command if isinstance(command, list) else [command]
         trips.sent.append(b"".join(part if isinstance(part, bytes) else part.encode() for part in parts))
+        trips.threads.add(threading.get_ident())
         return send(self, command, check_health)
 
-    redis.connection.AbstractConnection.send_packed_command = counting
+    redis.connection.AbstractConnection.send_packed_command = count
     try:
         yield trips
     finally:
@@ -126,7 +128,7 @@ def counted_trips() -> Iterator[Trips]:
 
 @contextlib.contextmanager
 def counted_commands(admin: Any) -> Iterator[dict[str, int]]:
-    """How often the server itself ran each command, also inside scripts: filled in at the end."""
+    """Count how often the server ran each command, also inside scripts. Filled in at the end."""
     calls: dict[str, int] = {}
     before = _command_calls(admin)
     yield calls
@@ -138,7 +140,3 @@ def counted_commands(admin: Any) -> Iterator[dict[str, int]]:
 
 def _command_calls(admin: Any) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): each["calls"] for name, each in admin.info("commandstats").items()}
-
-
-def without_cookies(response: HttpResponseBase) -> bool:
-    return not response.cookies and "Set-Cookie" not in response.headers

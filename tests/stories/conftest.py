@@ -1,13 +1,13 @@
-"""Fixtures for the stories: one topology for all of them, one browser a file, new visitors at will.
+"""Fixtures for the stories: one topology for all stories, one browser for each file.
 
-- ``topology``: started once; before each test everything in it is well again. See topology.py.
-- ``new_person(first_name="Mia", ...)``: somebody with an account at the portal; see people.py.
-- ``new_visitor()``: a ``Visitor`` with a browser profile of her own; her ``page`` is Playwright's.
-- ``visitor``: the one visitor, where one is enough.
+- ``topology``: started once, and restored before and after each story. See topology.py.
+- ``new_person(first_name="Mia", ...)``: creates a user at the portal; see people.py.
+- ``new_visitor()``: a ``Visitor`` with its own browser profile and a Playwright ``page``.
+- ``visitor``: one visitor, for stories that need no other.
 - ``shell("portal")``: runs Python inside a project; see shell.py.
 
-The browser is one a file and not one a run: while Playwright's synchronous interface is open, no other
-test in the process could use asyncio or Django's ORM.
+A browser for the whole run would not do: while Playwright's synchronous interface is open, no other test
+of the process can use asyncio or Django's ORM.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tests.conftest import need_program
 from tests.stories.people import Person, Visitor
 from tests.stories.shell import Shell
 from tests.stories.topology import StoryTopology, story_topology
+from tests.timing import WAIT
 
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
@@ -40,7 +41,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this folder is a story; with pytest-xdist, one worker runs all of them."""
+    """Mark every test of this folder as a story. With pytest-xdist, one worker runs all stories."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.story)
@@ -56,7 +57,7 @@ def started_topology() -> Iterator[StoryTopology]:
 @pytest.fixture
 def topology(started_topology: StoryTopology) -> Iterator[StoryTopology]:
     started_topology.restore()
-    # All visitors come from one address, and sign in more often than the portal lets strangers try.
+    # All visitors come from one address and would reach the portal's rate limits.
     for key in started_topology.redis.scan_iter(f"{started_topology.options.namespace}:portal-cache:*"):
         started_topology.redis.delete(key)
     yield started_topology
@@ -72,7 +73,7 @@ def shells(started_topology: StoryTopology) -> Iterator[dict[str, Shell]]:
 
 
 def open_shell(topology: StoryTopology, shells: dict[str, Shell], project: str) -> Shell:
-    """The project's shell; a new one where the project's environment has changed."""
+    """Return the project's shell, a new one where the project's environment has changed."""
     environment = topology.environment(project)
     if project in shells and shells[project].environment != environment:
         shells.pop(project).close()
@@ -91,7 +92,7 @@ def shell(topology: StoryTopology, shells: dict[str, Shell]) -> Callable[[str], 
 
 @pytest.fixture(scope="session")
 def hashes() -> dict[str, str]:
-    """Password -> its hash: a good hash takes longer than all else that a new person needs."""
+    """Password -> hash. Computing a hash takes longer than everything else a new person needs."""
     return {}
 
 
@@ -138,7 +139,9 @@ _NUMBERS = itertools.count(1)
 def browser() -> Iterator[Browser]:
     chromium = need_program("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=BROWSER_ARGUMENTS, timeout=1000 * WAIT
+        )
         yield browser
         browser.close()
 
@@ -149,7 +152,7 @@ def new_visitor(browser: Browser, topology: StoryTopology) -> Iterator[Callable[
 
     def visitor() -> Visitor:
         context = browser.new_context(locale="en-GB")
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(1000 * WAIT)
         contexts.append(context)
         return Visitor(context.new_page(), topology)
 
@@ -165,7 +168,7 @@ def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the ends of the parts' logs with a story that failed."""
+    """Add the ends of the parts' logs to the report of a story that failed."""
     report = yield
     topology = getattr(item, "funcargs", {}).get("topology")
     if report.failed and topology is not None:

@@ -1,7 +1,7 @@
-"""Who appears in the stories: people with an account, and visitors, who sit at a browser.
+"""The actors of the stories: people, who have an account, and visitors, who use a browser.
 
-In: a topology and a Playwright page. Out: what such a visitor does (opens, signs in, signs out) and sees
-(who a page says is signed in). Every story makes people of its own, so that none depends on another.
+A ``Visitor`` wraps a Playwright page: it opens pages, signs in and out, and tells where it is signed in.
+Every story creates its own people, so that no story depends on another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIGN_IN_PATH = "/accounts/login/"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with an account at the portal."""
+    """A user of the portal."""
 
     sub: str
     username: str
@@ -32,7 +32,7 @@ class Person:
 
 @dataclass
 class Visitor:
-    """Somebody at a browser. ``answers`` are all responses that were no static files, in order."""
+    """A browser and its user. ``answers`` are all responses so far, in order, without static files."""
 
     page: Page
     topology: StoryTopology
@@ -48,13 +48,13 @@ class Visitor:
     # --- what a visitor does ------------------------------------------------------------------
 
     def open(self, part: str, path: str = "/", *, page: Page | None = None) -> Response:
-        """Go to an address; return the response that was shown in the end."""
+        """Open a page of a part; return the response after all redirects."""
         response = (page or self.page).goto(self.topology.urls[part] + path, wait_until="domcontentloaded")
         assert response is not None
         return response
 
     def fill_in(self, person: Person, *, password: str = "", remember: bool = False) -> None:
-        """Fill in and send the portal's sign-in form, which must be in front of the visitor."""
+        """Fill in and submit the portal's sign-in form, which must be on the page."""
         page = self.page
         page.locator("input[name=login]").fill(person.username)
         page.locator("input[name=password]").fill(password or person.password)
@@ -63,49 +63,49 @@ class Visitor:
             page.locator("form:has(input[name=password]) button[type=submit]").click()
 
     def sign_in(self, person: Person, *, remember: bool = False) -> None:
-        """Sign in at the portal, coming from nowhere."""
+        """Sign in at the portal, without a site to return to."""
         self.open("portal", SIGN_IN_PATH)
         self.fill_in(person, remember=remember)
         assert self.sso_cookie, "The portal did not sign in."
 
     def sign_out(self, part: str, *, page: Page | None = None) -> None:
-        """Press the button on a page of that part."""
+        """Open a part and press its sign-out button."""
         page = page or self.page
         self.open(part, page=page)
         with page.expect_navigation(wait_until="domcontentloaded"):
             sign_out_button(page).click()
 
     def forget(self) -> None:
-        """Begin a new list of answers."""
+        """Empty the list of answers."""
         self.answers.clear()
 
     # --- what a visitor sees --------------------------------------------------------------------
 
     def is_signed_in(self, part: str, *, page: Page | None = None) -> bool:
-        """Whether a fresh page of that part offers to sign out."""
+        """Return whether a freshly loaded page of a part offers to sign out."""
         page = page or self.page
         assert self.open(part, page=page).ok
         return sign_out_button(page).count() > 0
 
-    def where(self) -> set[str]:
-        """All parts at which the visitor is signed in."""
+    def signed_in_at(self) -> set[str]:
+        """Load a page of each part; return the parts at which the visitor is signed in."""
         return {part for part in EVERYWHERE if self.is_signed_in(part)}
 
     @property
     def path(self) -> str:
-        """Where the visitor is: the part's name and the path, as in ``site_a/notes/``."""
-        return where(self.topology, self.page.url)
+        """The address of the page as part and path, for example ``site_a/notes/``."""
+        return part_and_path(self.topology, self.page.url)
 
     @property
     def text(self) -> str:
-        """All that can be read on the page."""
+        """The visible text of the page."""
         return self.page.locator("body").inner_text()
 
     # --- what is in the browser -----------------------------------------------------------------
 
     @property
     def sso_cookie(self) -> dict[str, Any] | None:
-        """The SSO cookie, with all its attributes."""
+        """The SSO cookie with all its attributes."""
         name = self.sso_cookie_name
         found = [cookie for cookie in self.page.context.cookies() if cookie["name"] == name]
         assert len(found) < 2
@@ -113,7 +113,7 @@ class Visitor:
 
     @property
     def sso_cookie_name(self) -> str:
-        """Its name in this topology."""
+        """The name of the SSO cookie in this topology."""
         return f"__Secure-{self.topology.options.namespace}"
 
     @property
@@ -123,35 +123,35 @@ class Visitor:
         return str(self.sso_cookie["value"].split(".")[0])
 
     def cookies_for(self, part: str) -> dict[str, str]:
-        """What the browser would send there, for ``topology.get``."""
+        """Return the cookies that the browser sends to a part, for ``topology.get``."""
         return {each["name"]: each["value"] for each in self.page.context.cookies(self.topology.urls[part])}
 
     def host_cookie(self, part: str) -> str | None:
-        """The cookie of that part's own anonymous session."""
+        """Return the cookie of a part's own anonymous session."""
         return self.cookies_for(part).get("__Host-session")
 
     def redirects(self) -> list[str]:
-        """The answers noted so far that led somewhere else."""
+        """Return the redirects among the answers."""
         return [f"{each.status} {each.url}" for each in self.answers if 300 <= each.status < 400]
 
     def setters(self) -> dict[str, list[str]]:
-        """Part -> the names of the cookies that its answers so far have set or deleted."""
+        """Return part -> names of the cookies that its answers have set or deleted."""
         found: dict[str, list[str]] = {}
         for each in self.answers:
             for header in each.headers_array():
                 if header["name"].lower() == "set-cookie":
-                    part = where(self.topology, each.url).split("/")[0]
+                    part = part_and_path(self.topology, each.url).split("/")[0]
                     found.setdefault(part, []).append(header["value"].split("=")[0])
         return found
 
 
 def sign_out_button(page: Page) -> Locator:
-    """The button that signs out, wherever the page has it."""
+    """Return the page's sign-out button."""
     return page.get_by_role("button", name=re.compile("^sign out$", re.IGNORECASE)).first
 
 
-def where(topology: StoryTopology, url: str) -> str:
-    """An address with the part's name in place of the origin, and without its query."""
+def part_and_path(topology: StoryTopology, url: str) -> str:
+    """Replace the origin in an address by the part's name, and cut off the query."""
     for part, origin in topology.urls.items():
         if url == origin or url.startswith(f"{origin}/"):
             return part + url.removeprefix(origin).partition("?")[0]

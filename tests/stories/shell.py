@@ -1,8 +1,8 @@
-"""A Python shell inside one project of the topology, with that project's own environment and secrets.
+"""A Python shell inside one project of the topology, with the project's own environment and secrets.
 
-In: a few lines of Python, and values for their names. Out: the value of the last line, as JSON allows. It
-is how a story does what an operator or a programmer would do there (``manage.py shell``), and looks into a
-database; one process serves all stories, because starting Django takes longer than most of them.
+A story uses it as an operator uses ``manage.py shell``: it runs a few lines of Python with some variables,
+and gets the value of the last line, converted to JSON. One process serves all stories, because starting
+Django takes longer than most stories.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from demo.options import ROOT
+from tests.timing import WAIT
 
 
 class Shell:
-    """``shell("User.objects.count()")``; models of the project and ``django.utils.timezone`` are known."""
+    """``shell("User.objects.count()")`` returns a number. All models and ``timezone`` are imported."""
 
     def __init__(self, project: str, environment: Mapping[str, str]) -> None:
         self.project = project
@@ -36,7 +37,7 @@ class Shell:
         )
 
     def __call__(self, source: str, **values: Any) -> Any:
-        """Run it; a failure in there is an ``AssertionError`` with its traceback."""
+        """Run lines of Python. An exception there is an ``AssertionError`` with its traceback here."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps({"source": source, "values": values}, default=str) + "\n")
@@ -47,22 +48,22 @@ class Shell:
         return answer["value"]
 
     def close(self) -> None:
-        """End it."""
-        self._process.communicate(timeout=20)
+        """End the process."""
+        self._process.communicate(timeout=WAIT)
 
 
 def run(source: str, names: dict[str, Any]) -> Any:
-    """Execute lines of Python; return the value of the last one if it is an expression."""
+    """Execute lines of Python; return the value of the last line if it is an expression."""
     tree = ast.parse(textwrap.dedent(source))
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "<story>", "exec"), names)  # noqa: S102  the stories' own source
     if last is None:
         return None
-    return eval(compile(ast.Expression(last.value), "<story>", "eval"), names)  # noqa: S307  likewise
+    return eval(compile(ast.Expression(last.value), "<story>", "eval"), names)  # noqa: S307  the same
 
 
 def serve(questions: IO[str], answers: IO[str]) -> None:
-    """Answer until the other side hangs up."""
+    """Answer questions until standard input is closed."""
     import django
 
     django.setup()
@@ -79,7 +80,7 @@ def serve(questions: IO[str], answers: IO[str]) -> None:
         try:
             answer = {"value": run(question["source"], {**known, **question["values"]})}
             text = json.dumps(answer, default=str)
-        except Exception:  # noqa: BLE001  whatever it is, the story is told
+        except Exception:  # noqa: BLE001  the story raises it
             text = json.dumps({"error": traceback.format_exc()})
         answers.write(text + "\n")
         answers.flush()
@@ -87,5 +88,5 @@ def serve(questions: IO[str], answers: IO[str]) -> None:
 
 if __name__ == "__main__":
     os.environ["DJANGO_SETTINGS_MODULE"] = sys.argv[1]
-    replies, sys.stdout = sys.stdout, sys.stderr  # what is printed in there is no answer
+    replies, sys.stdout = sys.stdout, sys.stderr  # a print() must not become an answer
     serve(sys.stdin, replies)

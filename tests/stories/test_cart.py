@@ -1,4 +1,4 @@
-"""What is put into the cart before signing in is still there after it, and nowhere else."""
+"""A cart filled before the sign-in is still there after it, for its visitor only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_cart_filled_before_signing_in_is_there_after_it(
     assert visitor.path == "site_b/checkout/"
     assert all(name in visitor.text for name in chosen)
     assert cart(visitor, visitor.cookies_for("site_b")) == dict.fromkeys(chosen, 1)
-    assert visitor.host_cookie("site_b") is None, "Nothing is left for the site's own cookie to name."
+    assert visitor.host_cookie("site_b") is None, "The site's own cookie has no session left."
     # Other stories' visitors have carts of their own.
     name = store.anonymous_key(visitor.topology.options.namespace, "site_b", anonymous)
     assert not visitor.topology.redis.exists(name)
@@ -52,7 +52,7 @@ def test_the_old_anonymous_cookie_opens_nothing_in_another_browser(
     assert cart(other, stolen) == {}
 
 
-def test_session_fixation_a_planted_anonymous_cookie_gives_its_owner_nothing(
+def test_attack_session_fixation_with_a_planted_anonymous_cookie_gains_nothing(
     visitor: Visitor, new_visitor: Callable[[], Visitor], new_person: Callable[..., Person]
 ) -> None:
     attacker = new_visitor()
@@ -88,10 +88,10 @@ def test_the_cart_becomes_an_order_once(visitor: Visitor, new_person: Callable[.
     assert name in visitor.text
 
 
-def test_many_requests_at_once_each_add_their_own_thing(
+def test_concurrent_requests_each_add_their_own_product(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
-    """Promise 6, no lost updates: with whole sessions written back, the last request would win."""
+    """Promise 6, no lost updates: if requests wrote back whole sessions, the last one would win."""
     visitor.sign_in(new_person())
     visitor.open("site_b", "/api/cart/")
     cookies = visitor.cookies_for("site_b")
@@ -116,7 +116,7 @@ def test_many_requests_at_once_each_add_their_own_thing(
 
 
 def put_into_cart(visitor: Visitor, count: int) -> list[str]:
-    """Press the buttons of the first so many products; return their names."""
+    """Add the first ``count`` products to the cart; return their names."""
     names = []
     for number in range(count):
         visitor.open("site_b")
@@ -129,6 +129,6 @@ def put_into_cart(visitor: Visitor, count: int) -> list[str]:
 
 
 def cart(visitor: Visitor, cookies: dict[str, str]) -> dict[str, int]:
-    """Product -> quantity, as the API tells somebody with these cookies."""
+    """Return product -> quantity, as the API answers a request with these cookies."""
     body = visitor.topology.get("site_b", "/api/cart/", cookies=cookies).body
     return {line["name"]: line["quantity"] for line in json.loads(body)["lines"]}

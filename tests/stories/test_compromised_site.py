@@ -1,6 +1,6 @@
-"""A compromised site compromises itself: none of its keys opens anything of site B or the portal.
+"""A compromised site compromises only itself: its keys give no access to site B or to the portal.
 
-What it still has are its visitors: each of them sends it a cookie that is good at every site.
+What remains is its visitors: each of them sends it a cookie that is valid at every site.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from tests.stories.people import Person, Visitor
 from tests.stories.test_cart import put_into_cart
 from tests.stories.topology import Answer, StoryTopology
 
-#: In Redis's own words, from a command or from inside a script.
+#: Redis's message for a command, and for a command inside a script.
 REFUSED = r"(?i)no permissions|NOPERM|ACL failure"
 
 
 @pytest.fixture
 def stolen(topology: StoryTopology) -> Dsn:
-    """All of site A's secrets, and the portal's public keys."""
+    """All secrets of site A, and the portal's public keys."""
     return parse_dsn(topology.dsns["site_a"])
 
 
 @pytest.fixture
 def inside(stolen: Dsn) -> Iterator[redis.Redis]:
-    """Redis, with what site A's DSN says."""
+    """Redis, with the credentials of site A's DSN."""
     with redis.Redis.from_url(stolen.redis_login_url, decode_responses=True) as client:
         yield client
 
 
-def test_site_a_cannot_read_or_change_what_site_b_keeps(
+def test_attack_site_a_cannot_read_or_change_the_data_of_site_b(
     visitor: Visitor, new_person: Callable[..., Person], inside: redis.Redis
 ) -> None:
     put_into_cart(visitor, 1)
@@ -70,7 +70,7 @@ def test_site_a_cannot_read_or_change_what_site_b_keeps(
     assert visitor.topology.redis.hgetall(cart) == before
 
 
-def test_site_a_can_read_an_identity_and_never_write_one(
+def test_attack_site_a_can_read_identity_records_and_cannot_write_them(
     visitor: Visitor, new_person: Callable[..., Person], inside: redis.Redis
 ) -> None:
     visitor.sign_in(new_person())
@@ -97,7 +97,9 @@ def test_site_a_can_read_an_identity_and_never_write_one(
     assert visitor.topology.redis.get(identity) == record
 
 
-def test_site_a_cannot_look_around_or_administer(topology: StoryTopology, inside: redis.Redis) -> None:
+def test_attack_site_a_cannot_list_keys_or_administer_redis(
+    topology: StoryTopology, inside: redis.Redis
+) -> None:
     attempts: list[tuple[str, ...]] = [
         ("KEYS", "*"),
         ("SCAN", "0"),
@@ -121,10 +123,10 @@ def test_site_a_cannot_look_around_or_administer(topology: StoryTopology, inside
     assert topology.redis.ping()
 
 
-def test_a_record_that_site_a_signs_is_believed_by_nobody(
+def test_attack_no_part_accepts_a_record_that_site_a_has_signed(
     visitor: Visitor, new_person: Callable[..., Person], stolen: Dsn
 ) -> None:
-    """Even if it found a way to store one: the operator stores it here."""
+    """Not even if the site could store it: here the operator does."""
     mia = new_person("Mia")
     visitor.sign_in(mia)
     real = str(visitor.topology.redis.get(f"story:{{{visitor.sid}}}:identity")).encode()
@@ -148,10 +150,10 @@ def test_a_record_that_site_a_signs_is_believed_by_nobody(
                 }
             ]
         )
-        assert visitor.where() == set()
+        assert visitor.signed_in_at() == set()
 
 
-def test_site_a_reads_the_feed_in_its_own_name_alone(topology: StoryTopology, stolen: Dsn) -> None:
+def test_attack_site_a_reads_the_feed_only_under_its_own_name(topology: StoryTopology, stolen: Dsn) -> None:
     own = ask_feed(topology, "site_a", stolen)
     in_the_name_of_b = ask_feed(topology, "site_b", stolen)
     in_the_name_of_the_portal = ask_feed(topology, "portal", stolen)
@@ -162,7 +164,7 @@ def test_site_a_reads_the_feed_in_its_own_name_alone(topology: StoryTopology, st
         assert "users" not in answer.body
 
 
-def test_a_recorded_request_for_the_feed_cannot_be_sent_again(topology: StoryTopology, stolen: Dsn) -> None:
+def test_attack_a_recorded_feed_request_cannot_be_replayed(topology: StoryTopology, stolen: Dsn) -> None:
     header = authorization("site_a", stolen, "/sso/v1/users?after=0&limit=1")
     first, second = (
         topology.get("portal", "/sso/v1/users?after=0&limit=1", headers={"Authorization": header})
@@ -175,7 +177,7 @@ def test_a_recorded_request_for_the_feed_cannot_be_sent_again(topology: StoryTop
 
 
 def authorization(site: str, stolen: Dsn, path: str) -> str:
-    """Sign a request with site A's key, in any site's name."""
+    """Sign a request with site A's key, under the name of any site."""
     serializer = URLSafeTimedSerializer(
         stolen.site_keys[0].request_key, salt="sso.request", signer_kwargs={"digest_method": hashlib.sha256}
     )

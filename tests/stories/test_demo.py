@@ -1,4 +1,4 @@
-"""``make demo``, as a person or a script uses it: it starts, says so, and leaves nothing behind."""
+"""``make demo`` starts, prints when it is ready, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import Protocol
 import pytest
 
 from demo.options import ROOT
-from demo.topology import free_port, is_free
+from demo.ports import free_port, is_free
+from tests.timing import WAIT
 
 
 class Demo:
@@ -45,9 +46,9 @@ class Demo:
         self.screen = ""
 
     def wait_until_ready(self) -> str:
-        """Read its screen up to the line for programs; return that line."""
+        """Read the output up to the line for programs; return that line."""
         assert self.process.stdout
-        timer = threading.Timer(90, self.process.kill)  # a read has no timeout of its own
+        timer = threading.Timer(2 * WAIT, self.process.kill)  # a read has no timeout of its own
         timer.start()
         try:
             for line in self.process.stdout:
@@ -60,25 +61,25 @@ class Demo:
             f"The demo ended before it was ready:\n{self.screen}\n{self.process.communicate()[1]}"
         )
 
-    def finish(self, seconds: float = 20) -> tuple[int, str, str]:
-        """Wait for its end; return status, the rest of the screen, and what it said on standard error."""
-        out, error = self.process.communicate(timeout=seconds)
+    def finish(self) -> tuple[int, str, str]:
+        """Wait for the end; return the status, the rest of the output, and standard error."""
+        out, error = self.process.communicate(timeout=WAIT)
         return self.process.returncode, out, error
 
     def stop(self) -> tuple[int, str, str]:
-        """SIGTERM, and wait for its end."""
+        """Send SIGTERM, and wait for the end."""
         self.process.send_signal(signal.SIGTERM)
         return self.finish()
 
     def child(self, words: str) -> int:
-        """The process id of the part whose command has these words."""
+        """Return the process id of the part whose command contains these words."""
         command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)]
         listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         (line,) = (line for line in listing.splitlines() if words in line)
         return int(line.split()[0])
 
-    def is_gone(self, seconds: float = 15) -> bool:
-        """Whether all of its ports are free again, within the time."""
+    def is_gone(self, seconds: float = WAIT) -> bool:
+        """Return whether all ports are free again within the time."""
         deadline = time.monotonic() + seconds
         while not all(map(is_free, self.ports)):
             if time.monotonic() > deadline:
@@ -87,16 +88,16 @@ class Demo:
         return True
 
     def end(self) -> None:
-        """Leave nothing behind, however the test went."""
+        """Leave no process behind, also after a failure."""
         if self.process.poll() is None:
-            self.process.kill()  # the watchdog does the rest
+            self.process.kill()  # the watchdog ends the parts
             self.is_gone()
         self.process.communicate()
 
 
-def has_ended(pid: int, seconds: float = 10) -> bool:
-    """Whether a process that is not ours has ended (or waits to be reaped by init), within the time."""
-    deadline = time.monotonic() + seconds
+def has_ended(pid: int) -> bool:
+    """Return whether a process that is no child of this one ends in time, or waits for init to reap it."""
+    deadline = time.monotonic() + WAIT
     while time.monotonic() < deadline:
         command = ["ps", "-o", "stat=", "-p", str(pid)]
         state = subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
@@ -123,7 +124,7 @@ def ports() -> list[int]:
 
 @pytest.fixture
 def start(folder: Path, ports: list[int]) -> Iterator[Start]:
-    """Start a demo: by default on the same folder and ports in all tests, which is quicker."""
+    """Start a demo, by default in the same folder and on the same ports in all tests, which is faster."""
     started: list[Demo] = []
 
     def start(other: Path | None = None, other_ports: list[int] | None = None) -> Demo:
@@ -135,7 +136,7 @@ def start(folder: Path, ports: list[int]) -> Iterator[Start]:
         demo.end()
 
 
-def test_the_demo_says_when_it_is_ready_and_stops_cleanly_when_asked(folder: Path, start: Start) -> None:
+def test_the_demo_prints_when_it_is_ready_and_stops_cleanly_on_sigterm(folder: Path, start: Start) -> None:
     demo = start()
     ready = demo.wait_until_ready()
 
@@ -152,7 +153,7 @@ def test_the_demo_says_when_it_is_ready_and_stops_cleanly_when_asked(folder: Pat
     assert demo.is_gone(0)
 
 
-def test_a_second_start_is_faster_and_keeps_data_and_secrets(folder: Path, start: Start) -> None:
+def test_a_second_start_skips_the_preparation_and_keeps_data_and_secrets(folder: Path, start: Start) -> None:
     folder = folder.with_name("new")
     first = start(folder)
     first.wait_until_ready()
@@ -163,14 +164,12 @@ def test_a_second_start_is_faster_and_keeps_data_and_secrets(folder: Path, start
     second.wait_until_ready()
     second.stop()
 
-    times = [int(re.search(r"ready after (\d+) s", demo.screen)[1]) for demo in (first, second)]  # type: ignore[index]
-    assert times[1] <= times[0]
     assert "Preparing" in first.screen
     assert "Preparing" not in second.screen
     assert (folder / "secrets.json").read_text() == secrets
 
 
-def test_secrets_and_data_are_for_their_owner_alone(folder: Path, start: Start) -> None:
+def test_only_their_owner_can_read_secrets_and_data(folder: Path, start: Start) -> None:
     demo = start()
     demo.wait_until_ready()
     demo.stop()
@@ -187,7 +186,7 @@ def test_secrets_and_data_are_for_their_owner_alone(folder: Path, start: Start) 
 @pytest.mark.parametrize(
     ("words", "name"), [("site_b.asgi", "site_b"), ("valkey-server", "redis"), ("site_a/manage.py", "sync_a")]
 )
-def test_the_death_of_one_part_ends_all_of_it_and_says_which(
+def test_the_end_of_one_part_stops_the_demo_and_names_the_part(
     folder: Path, start: Start, words: str, name: str
 ) -> None:
     demo = start()
@@ -202,7 +201,7 @@ def test_the_death_of_one_part_ends_all_of_it_and_says_which(
     assert demo.is_gone(0)
 
 
-def test_nothing_stays_behind_when_the_supervisor_itself_is_killed(folder: Path, start: Start) -> None:
+def test_no_process_survives_a_supervisor_that_is_killed(folder: Path, start: Start) -> None:
     demo = start()
     demo.wait_until_ready()
     sync = demo.child("site_b/manage.py")
@@ -214,7 +213,7 @@ def test_nothing_stays_behind_when_the_supervisor_itself_is_killed(folder: Path,
     assert has_ended(sync)
 
 
-def test_a_taken_port_is_one_clear_sentence(folder: Path, start: Start) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(folder: Path, start: Start) -> None:
     import socket
 
     with socket.socket() as other:
@@ -251,14 +250,14 @@ def test_two_demos_run_side_by_side(folder: Path, start: Start) -> None:
         ("--redis-port=x", "Argument --redis-port: invalid int value: 'x'."),
     ],
 )
-def test_a_wrong_option_is_one_clear_sentence(option: str, sentence: str) -> None:
+def test_a_wrong_option_is_reported_in_one_sentence(option: str, sentence: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "demo", option],
         cwd=ROOT,
         check=False,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=WAIT,
     )
 
     assert done.returncode == 1
@@ -267,13 +266,13 @@ def test_a_wrong_option_is_one_clear_sentence(option: str, sentence: str) -> Non
     assert not done.stdout
 
 
-def test_a_too_old_python_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_an_old_python_is_reported_in_one_sentence(tmp_path: Path) -> None:
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\ncase "$2" in *version_info*) exit 1;; *) echo 3.9.2;; esac\n')
     old.chmod(0o755)
 
     done = subprocess.run(
-        ["make", "demo", f"PYTHON={old}"], cwd=ROOT, check=False, capture_output=True, text=True, timeout=20
+        ["make", "demo", f"PYTHON={old}"], cwd=ROOT, check=False, capture_output=True, text=True, timeout=WAIT
     )
 
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Users that a site has already are never taken over, and are linked only by a verified e-mail address."""
+"""Users who exist at a site are never taken over, and are linked only by a verified email address."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LOCAL = 'User.objects.filter(username=username).values("id", "email", "password"
 
 @pytest.fixture
 def site_a(topology: StoryTopology, shell: Callable[[str], Shell]) -> Iterator[Shell]:
-    """Site A while nothing is synced, as it is before ``sso_common`` is added to it."""
+    """Site A without a sync, as before ``sso_common`` is installed there."""
     topology.parts["sync_a"].stop()
     yield shell("site_a")
     topology.restart("sync_a")
 
 
-def test_a_synced_username_that_the_site_has_already_gets_a_suffix(
+def test_a_synced_username_that_exists_at_the_site_gets_a_suffix(
     visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
 ) -> None:
     site_a = shell("site_a")
@@ -46,7 +46,7 @@ def test_a_synced_username_that_the_site_has_already_gets_a_suffix(
     assert "No notes yet" in visitor.text
 
 
-def test_linking_shows_first_what_it_would_do_and_then_ties_by_verified_email(
+def test_sso_link_previews_its_changes_and_then_links_by_verified_email(
     site_a: Shell, visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     otto = new_person("Otto")
@@ -67,7 +67,7 @@ def test_linking_shows_first_what_it_would_do_and_then_ties_by_verified_email(
     done = link(visitor.topology, "--apply")
 
     assert (shown["local-otto"], done["local-otto"]) == ("link", "linked")
-    assert linked_before == 0, "Without --apply nothing is written."
+    assert linked_before == 0, "Without --apply sso_link writes nothing."
     assert done["local-eve"] == "unverified"
     assert done["local-root"] == "privileged"
     visitor.sign_in(otto)
@@ -80,6 +80,6 @@ def test_linking_shows_first_what_it_would_do_and_then_ties_by_verified_email(
 
 
 def link(topology: StoryTopology, *options: str) -> dict[str, str]:
-    """Run ``sso_link``; return local username -> what it says of the user."""
+    """Run ``sso_link``; return local username -> status."""
     rows = json.loads(topology.manage("site_a", "sso_link", "--json", *options))["users"]
     return {row["username"]: row["status"] for row in rows}

@@ -1,4 +1,4 @@
-"""``make manage``: a command of the portal beside a running demo, as the README tells newcomers."""
+"""``make manage`` runs a command of the portal beside a running demo, as the README shows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from demo.options import ROOT
 from sso_common.dsn import parse_dsn
 from tests.stories.topology import StoryTopology
+from tests.timing import WAIT
 
 
 def manage(folder: Path, options: list[str], *command: str) -> subprocess.CompletedProcess[str]:
@@ -18,7 +19,7 @@ def manage(folder: Path, options: list[str], *command: str) -> subprocess.Comple
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT,
         check=False,
     )
 
@@ -38,7 +39,7 @@ def test_a_newcomer_adds_a_site_to_the_running_demo(topology: StoryTopology) -> 
     assert "http://newcomer.sso.localhost:1" in listed.stdout
 
 
-def test_without_a_demo_it_says_so_in_one_sentence(tmp_path: Path) -> None:
+def test_without_a_running_demo_one_sentence_says_so(tmp_path: Path) -> None:
     done = manage(tmp_path, [], "sso_site", "list")
 
     assert done.returncode == 1

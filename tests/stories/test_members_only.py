@@ -1,4 +1,4 @@
-"""A site for members alone: who holds no role there is told so, with a way back."""
+"""A members-only site tells users without a role that they have no access, and offers a way back."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ JSON = {"Accept": "application/json"}
 
 @pytest.fixture(scope="module", autouse=True)
 def members_only(started_topology: StoryTopology, shells: dict[str, Shell]) -> Iterator[None]:
-    """Site B is open only to those who hold a role there, in all of these stories."""
+    """Site B admits only users who hold a role there, in all stories of this file."""
     change = 'Site.objects.filter(name="site_b").update(access=access)'
     open_shell(started_topology, shells, "portal")(change, access="members")
     yield
     open_shell(started_topology, shells, "portal")(change, access="everyone")
 
 
-def test_who_is_no_member_gets_a_page_with_a_way_back(
-    visitor: Visitor, new_person: Callable[..., Person]
-) -> None:
+def test_non_members_get_a_page_with_a_way_back(visitor: Visitor, new_person: Callable[..., Person]) -> None:
     visitor.sign_in(new_person())
     visitor.forget()
 
@@ -39,10 +37,10 @@ def test_who_is_no_member_gets_a_page_with_a_way_back(
     with visitor.page.expect_navigation():
         visitor.page.get_by_role("main").get_by_role("link").first.click()
     assert visitor.page.url.startswith(tuple(visitor.topology.urls.values()))
-    assert visitor.where() == {"portal", "site_a"}
+    assert visitor.signed_in_at() == {"portal", "site_a"}
 
 
-def test_programs_of_no_member_get_403(visitor: Visitor, new_person: Callable[..., Person]) -> None:
+def test_api_requests_of_non_members_get_403(visitor: Visitor, new_person: Callable[..., Person]) -> None:
     visitor.sign_in(new_person())
     cookies = visitor.cookies_for("site_b")
 
@@ -56,7 +54,7 @@ def test_programs_of_no_member_get_403(visitor: Visitor, new_person: Callable[..
         assert json.loads(answer.body)["error"] == "not_admitted"
 
 
-def test_a_role_opens_the_door_at_the_next_click_and_its_loss_closes_it(
+def test_a_role_gives_access_at_the_next_click_and_its_loss_takes_it(
     visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
 ) -> None:
     mia = new_person("Mia")
@@ -74,7 +72,7 @@ def test_a_role_opens_the_door_at_the_next_click_and_its_loss_closes_it(
     assert (before, during, after) == (403, 200, 403)
 
 
-def test_a_members_site_learns_of_its_members_alone(
+def test_a_members_only_site_receives_only_its_members(
     new_person: Callable[..., Person], shell: Callable[[str], Shell], visitor: Visitor
 ) -> None:
     stranger = new_person("Stranger")

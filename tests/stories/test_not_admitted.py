@@ -1,4 +1,4 @@
-"""Who may not enter is told so, with a way back: no redirect in circles, and none to a stranger."""
+"""Requests without access get an explanation: no redirect loop, and no redirect to a foreign address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.stories.people import EVERYWHERE, Person, Visitor
 JSON = {"Accept": "application/json"}
 
 
-def test_programs_that_are_not_signed_in_get_401_and_never_a_redirect(visitor: Visitor) -> None:
+def test_api_requests_without_a_session_get_401_and_no_redirect(visitor: Visitor) -> None:
     places = [
         ("site_b", "/api/me/", {}),
         ("site_b", "/api/orders/", {}),
@@ -29,7 +29,7 @@ def test_programs_that_are_not_signed_in_get_401_and_never_a_redirect(visitor: V
         assert "Location" not in answer.headers
 
 
-def test_a_script_in_a_page_is_not_sent_to_the_sign_in_form(visitor: Visitor) -> None:
+def test_a_script_in_a_page_gets_401_instead_of_the_sign_in_form(visitor: Visitor) -> None:
     visitor.open("site_b")
 
     status = visitor.page.evaluate("fetch('/orders/').then(answer => answer.status)")
@@ -37,7 +37,7 @@ def test_a_script_in_a_page_is_not_sent_to_the_sign_in_form(visitor: Visitor) ->
     assert status == 401
 
 
-def test_a_browser_that_blocks_the_cookie_is_told_so_and_does_not_loop(
+def test_a_browser_that_blocks_the_cookie_gets_an_explanation_and_no_loop(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     def forget_the_cookie(route: Route) -> None:
@@ -60,7 +60,7 @@ def test_a_browser_that_blocks_the_cookie_is_told_so_and_does_not_loop(
     assert visitor.redirects() == []
 
 
-# --- open redirects, as a browser understands addresses (all that are known are in tests/portal) ------------
+# --- open redirects, as browsers parse addresses (tests/portal has the full list) -----------------------
 
 TRICKS = [
     "https://evil.example/",
@@ -85,7 +85,7 @@ TRICKS = [
 
 @pytest.fixture
 def careful(visitor: Visitor) -> Visitor:
-    """A visitor who would notice: whatever leaves the three parts is stopped, and kept in ``strays``."""
+    """A visitor whose browser blocks every request to a foreign address and notes it in ``strays``."""
     visitor.strays = []  # type: ignore[attr-defined]
     own = tuple(f"{url}/" for url in visitor.topology.urls.values())
 
@@ -105,7 +105,7 @@ def filled(trick: str, visitor: Visitor) -> str:
     return quote(trick.format(site_a=site_a, site_a_host=urlsplit(site_a).hostname), safe="")
 
 
-def test_attack_open_redirects_through_the_portal_lead_home(
+def test_attack_open_redirects_at_the_portal_lead_to_its_home_page(
     careful: Visitor, new_person: Callable[..., Person]
 ) -> None:
     careful.sign_in(new_person())
@@ -117,10 +117,10 @@ def test_attack_open_redirects_through_the_portal_lead_home(
             assert response.status == 200, trick
 
     assert careful.strays == []  # type: ignore[attr-defined]
-    assert careful.where() == set(EVERYWHERE)
+    assert careful.signed_in_at() == set(EVERYWHERE)
 
 
-def test_attack_the_sign_in_form_leads_nowhere_else(
+def test_attack_open_redirects_in_the_sign_in_form_lead_to_the_portal(
     careful: Visitor, new_person: Callable[..., Person]
 ) -> None:
     mia = new_person("Mia")
@@ -138,7 +138,7 @@ def test_attack_the_sign_in_form_leads_nowhere_else(
     assert careful.strays == []  # type: ignore[attr-defined]
 
 
-def test_attack_the_signed_out_page_has_no_link_to_a_stranger(careful: Visitor) -> None:
+def test_attack_the_signed_out_page_links_to_no_foreign_address(careful: Visitor) -> None:
     own = tuple(careful.topology.urls.values())
 
     for trick in TRICKS:
@@ -151,7 +151,7 @@ def test_attack_the_signed_out_page_has_no_link_to_a_stranger(careful: Visitor) 
     assert careful.strays == []  # type: ignore[attr-defined]
 
 
-def test_attack_open_redirects_through_a_site_lead_to_its_own_home(
+def test_attack_open_redirects_at_a_site_lead_to_its_home_page(
     careful: Visitor, new_person: Callable[..., Person]
 ) -> None:
     careful.sign_in(new_person())

@@ -1,4 +1,4 @@
-"""An old backup, a failover or another installation's data signs nobody in."""
+"""No user is signed in by an old backup, by a failover, or by the data of another installation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.stories.topology import StoryTopology
 
 @dataclass
 class Backup:
-    """Copies of all keys with a certain text in them, as a replica or a backup would have them."""
+    """Copies of all keys that contain a text, as in a replica or a backup."""
 
     topology: StoryTopology
     text: str
@@ -38,12 +38,12 @@ class Backup:
 
 
 @pytest.mark.parametrize("way", ["sign out everywhere", "deactivated"])
-def test_a_revoked_session_that_a_backup_brings_back_signs_nobody_in(
+def test_a_revoked_session_restored_from_a_backup_signs_no_user_in(
     visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell], way: str
 ) -> None:
     mia = new_person("Mia")
     visitor.sign_in(mia)
-    visitor.where()
+    visitor.signed_in_at()
     cookie = visitor.page.context.cookies()
     backup = Backup(visitor.topology, visitor.sid)
     backup.take()
@@ -53,37 +53,37 @@ def test_a_revoked_session_that_a_backup_brings_back_signs_nobody_in(
         visitor.topology.manage("portal", "sso_sessions", "revoke", "--person", mia.username)
     else:
         shell("portal")("user = User.objects.get(pk=sub); user.is_active = False; user.save()", sub=mia.sub)
-    # A site knows it from the feed; until then, it has the (old) record's word alone.
+    # The sites learn it from the feed; until then they trust the (old) record.
     head = shell("portal")("from portal.accounts import versions; versions.head()")
     for site in SITES:
         visitor.topology.eventually(lambda site=site: shell(site)("FeedCursor.load().position") >= head)
     backup.restore()
     visitor.page.context.add_cookies(cookie)
 
-    assert visitor.where() == set()
+    assert visitor.signed_in_at() == set()
 
 
-def test_an_ended_session_that_a_failover_brings_back_is_deleted_again_by_the_portal(
+def test_the_portal_deletes_an_ended_session_that_a_failover_restores(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     visitor.sign_in(new_person())
-    visitor.where()
+    visitor.signed_in_at()
     cookie = visitor.page.context.cookies()
     backup = Backup(visitor.topology, visitor.sid)
     backup.take()
     visitor.sign_out("site_a")
-    # The portal has heard of it once it has deleted what the other parts kept in the session.
+    # The portal knows of the sign-out once it has deleted the data of the other parts.
     visitor.topology.eventually(lambda: not backup.exists())
 
     backup.restore()
-    visitor.topology.restart("redis")  # another server, as far as the portal can tell
+    visitor.topology.restart("redis")  # to the portal, this is another server
     visitor.topology.eventually(lambda: not backup.exists())
     visitor.page.context.add_cookies(cookie)
 
-    assert visitor.where() == set()
+    assert visitor.signed_in_at() == set()
 
 
-def test_an_operator_can_have_ended_sessions_deleted_at_once(
+def test_an_operator_can_delete_restored_sessions_at_once(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     visitor.sign_in(new_person())
@@ -96,15 +96,15 @@ def test_an_operator_can_have_ended_sessions_deleted_at_once(
     visitor.topology.manage("portal", "sso_sessions", "reap")
 
     visitor.page.context.add_cookies(cookie)
-    assert visitor.where() == set()
+    assert visitor.signed_in_at() == set()
 
 
-def test_staging_and_production_on_one_server_never_meet(
+def test_staging_and_production_on_one_server_stay_separate(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     topology = visitor.topology
     visitor.sign_in(new_person())
-    visitor.where()
+    visitor.signed_in_at()
     password = "of staging"
     rules = valkey.users("staging", password, password).splitlines()[1].split()[1:]
     topology.redis.execute_command("ACL SETUSER", rules[0], "reset", *rules[1:])
@@ -127,10 +127,10 @@ def test_staging_and_production_on_one_server_never_meet(
         topology.redis.acl_deluser("staging-portal")
 
     assert all(key.startswith(("story:", "staging:")) for key in topology.redis.scan_iter("*"))
-    assert visitor.where() == set(EVERYWHERE)
+    assert visitor.signed_in_at() == set(EVERYWHERE)
 
 
-def test_a_cookie_of_another_namespace_is_not_even_looked_at(
+def test_a_cookie_of_another_namespace_is_ignored(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     visitor.sign_in(new_person())

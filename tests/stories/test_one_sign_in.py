@@ -12,7 +12,7 @@ from tests.stories.people import SIGN_IN_PATH, Person, Visitor
 DAY = 86_400
 
 
-def test_a_private_note_asks_for_the_portal_and_then_opens(
+def test_a_private_note_leads_to_the_portal_and_opens_after_the_sign_in(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     mia = new_person("Mia")
@@ -30,7 +30,7 @@ def test_a_private_note_asks_for_the_portal_and_then_opens(
     assert mia.name in visitor.text
 
 
-def test_the_second_site_is_open_with_no_redirect_at_all(
+def test_the_second_site_opens_without_a_redirect(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     mia = new_person("Mia")
@@ -47,7 +47,7 @@ def test_the_second_site_is_open_with_no_redirect_at_all(
     ]
 
 
-def test_people_may_sign_in_by_their_email_address(
+def test_users_can_sign_in_with_their_email_address(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     mia = new_person("Mia")
@@ -70,13 +70,13 @@ def test_a_wrong_password_stays_at_the_portal(visitor: Visitor, new_person: Call
     assert visitor.path == f"portal{SIGN_IN_PATH}"
     assert "not correct" in visitor.text
     assert visitor.sso_cookie is None
-    # The way back is not lost by the mistake.
+    # The mistake does not lose the way back.
     visitor.fill_in(mia)
     assert visitor.path == "site_a/notes/"
 
 
 @pytest.mark.parametrize("remember", [True, False])
-def test_the_cookie_outlives_the_browser_only_where_that_was_wished(
+def test_the_sso_cookie_outlives_the_browser_only_with_remember_me(
     visitor: Visitor, new_person: Callable[..., Person], remember: bool
 ) -> None:
     visitor.open("site_a", "/notes/")
@@ -107,7 +107,7 @@ def test_only_the_portal_sets_the_sso_cookie(visitor: Visitor, new_person: Calla
 
 
 def write_note(visitor: Visitor, title: str) -> str:
-    """Write a private note at site A; return its address there."""
+    """Write a private note at site A; return its path."""
     visitor.open("site_a", "/notes/new/")
     visitor.page.get_by_label("Title").fill(title)
     with visitor.page.expect_navigation():

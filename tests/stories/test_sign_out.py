@@ -1,4 +1,4 @@
-"""Sign-out anywhere is sign-out everywhere, at the next click."""
+"""A sign-out anywhere is a sign-out everywhere, at the next click."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.stories.people import EVERYWHERE, SITES, Person, Visitor
 
 
 @pytest.mark.parametrize("part", EVERYWHERE)
-def test_sign_out_at_one_place_ends_all_at_the_next_click(
+def test_a_sign_out_anywhere_ends_the_session_everywhere_at_the_next_click(
     visitor: Visitor, new_person: Callable[..., Person], part: str
 ) -> None:
     visitor.sign_in(new_person())
@@ -21,7 +21,7 @@ def test_sign_out_at_one_place_ends_all_at_the_next_click(
     visitor.sign_out(part)
 
     assert visitor.path == "portal/sso/v1/signed-out"
-    assert visitor.sso_cookie is None, "The portal's signed-out page takes the cookie back."
+    assert visitor.sso_cookie is None, "The portal's signed-out page deletes the cookie."
     for tab in tabs.values():
         tab.reload()
     assert not [name for name, tab in tabs.items() if visitor.is_signed_in(name, page=tab)]
@@ -42,7 +42,7 @@ def test_private_pages_lead_to_the_portal_after_sign_out(
     assert paths == ["portal/accounts/login/"] * 3
 
 
-def test_the_signed_out_page_leads_back_to_where_one_was(
+def test_the_signed_out_page_links_back_to_the_site(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
     visitor.sign_in(new_person())
@@ -53,7 +53,7 @@ def test_the_signed_out_page_leads_back_to_where_one_was(
     assert visitor.path == "site_b/"
 
 
-def test_following_a_link_signs_nobody_out(visitor: Visitor, new_person: Callable[..., Person]) -> None:
+def test_a_link_cannot_sign_a_user_out(visitor: Visitor, new_person: Callable[..., Person]) -> None:
     visitor.sign_in(new_person())
     cookie = visitor.sso_cookie
 
@@ -62,14 +62,14 @@ def test_following_a_link_signs_nobody_out(visitor: Visitor, new_person: Callabl
         visitor.open("portal", f"/sso/v1/signed-out?next={visitor.topology.urls[part]}/")
     visitor.open("portal", "/accounts/logout/")
 
-    assert visitor.where() == set(EVERYWHERE)
+    assert visitor.signed_in_at() == set(EVERYWHERE)
     assert visitor.sso_cookie == cookie
 
 
-def test_csrf_on_sign_out_from_a_sibling_site_is_refused(
+def test_attack_csrf_on_the_sign_out_from_a_sibling_site_is_refused(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
-    """Sites under one parent domain are "same site" to a browser: SameSite alone is no defence."""
+    """Sites under one parent domain are "same-site" to a browser, so SameSite alone is no defence."""
     visitor.sign_in(new_person())
 
     for part, path in (
@@ -89,17 +89,17 @@ def test_csrf_on_sign_out_from_a_sibling_site_is_refused(
             )
         assert navigation.value.status == 403
 
-    assert visitor.where() == set(EVERYWHERE)
+    assert visitor.signed_in_at() == set(EVERYWHERE)
 
 
-def test_flushing_one_sites_session_signs_nobody_out_elsewhere(
+def test_deleting_one_sites_session_data_signs_no_user_out(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
-    """What a misconfigured site does to its own session data is its own affair."""
+    """A misconfigured site can lose only its own session data."""
     visitor.sign_in(new_person())
-    visitor.where()
+    visitor.signed_in_at()
     namespace = visitor.topology.options.namespace
 
     visitor.topology.redis.delete(f"{namespace}:{{{visitor.sid}}}:site:site_b")
 
-    assert visitor.where() == set(EVERYWHERE)
+    assert visitor.signed_in_at() == set(EVERYWHERE)

@@ -1,4 +1,4 @@
-"""Two tabs against slow responses: never a clobbered cookie, never a resurrected session."""
+"""Two tabs and slow responses: no overwritten cookie, no resurrected session."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.stories.people import EVERYWHERE, Person, Visitor, sign_out_button
-from tests.stories.slow import SlowProxy
+from tests.stories.slow_proxy import SlowProxy
 from tests.stories.topology import StoryTopology
+from tests.timing import WAIT
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def proxy() -> Iterator[SlowProxy]:
 @pytest.fixture
 def visitor(browser: Browser, topology: StoryTopology, proxy: SlowProxy) -> Iterator[Visitor]:
     context = browser.new_context(locale="en-GB", proxy={"server": proxy.address})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(1000 * WAIT)
     yield Visitor(context.new_page(), topology)
     context.close()
 
@@ -33,12 +34,12 @@ def other_tab(visitor: Visitor) -> Page:
 
 
 def start(tab: Page, address: str) -> None:
-    """Go there without waiting for an answer."""
+    """Navigate without waiting for the response."""
     tab.evaluate("address => { window.setTimeout(() => { location.href = address }) }", address)
 
 
 def answered(visitor: Visitor, text: str) -> bool:
-    """Whether the browser has got the answer."""
+    """Return whether the browser has received the response."""
     return any(text in answer.url for answer in visitor.answers)
 
 
@@ -53,7 +54,7 @@ def answered(visitor: Visitor, text: str) -> bool:
         ("portal", "/sso/v1/signed-out?slow"),
     ],
 )
-def test_a_page_asked_for_before_signing_in_and_answered_after_it_changes_nothing(
+def test_a_page_requested_before_a_sign_in_and_received_after_it_changes_nothing(
     visitor: Visitor,
     other_tab: Page,
     proxy: SlowProxy,
@@ -72,14 +73,14 @@ def test_a_page_asked_for_before_signing_in_and_answered_after_it_changes_nothin
     visitor.topology.eventually(lambda: _pumped(visitor) and answered(visitor, "?slow"))
 
     assert visitor.sso_cookie == cookie
-    assert visitor.where() == set(EVERYWHERE)
+    assert visitor.signed_in_at() == set(EVERYWHERE)
 
 
 @pytest.mark.parametrize("what", ["request", "response"])
 @pytest.mark.parametrize(
     ("part", "path"), [("site_a", "/you/?slow"), ("site_b", "/orders/?slow"), ("portal", "/account/?slow")]
 )
-def test_signing_out_while_another_tab_waits_is_final(
+def test_a_sign_out_while_another_tab_waits_is_final(
     visitor: Visitor,
     other_tab: Page,
     proxy: SlowProxy,
@@ -99,7 +100,7 @@ def test_signing_out_while_another_tab_waits_is_final(
     visitor.topology.eventually(lambda: _pumped(visitor) and answered(visitor, "?slow"))
 
     assert visitor.sso_cookie is None
-    assert visitor.where() == set()
+    assert visitor.signed_in_at() == set()
     assert not list(visitor.topology.redis.scan_iter(f"*{sid}*:identity"))
 
 
@@ -116,16 +117,16 @@ def test_a_late_change_to_the_cart_does_not_resurrect_the_session(
         visitor.sign_out("site_a")
     visitor.topology.eventually(lambda: _pumped(visitor) and answered(visitor, "/cart/add/"))
 
-    assert visitor.where() == set()
-    # What other sites kept in the session is theirs; the portal deletes it when it hears of the sign-out.
+    assert visitor.signed_in_at() == set()
+    # The data of other sites remains until the portal learns of the sign-out.
     visitor.topology.eventually(lambda: not list(visitor.topology.redis.scan_iter(f"*{sid}*")))
 
 
 @pytest.mark.parametrize("part", EVERYWHERE)
-def test_who_has_signed_in_again_is_not_signed_out_by_the_old_tab(
+def test_an_old_tab_does_not_end_a_new_sign_in(
     visitor: Visitor, other_tab: Page, proxy: SlowProxy, new_person: Callable[..., Person], part: str
 ) -> None:
-    """The old tab is on its way to the page that takes the cookie back, when there is a new cookie."""
+    """The old tab is about to load the page that deletes the cookie when there is a new cookie."""
     mia = new_person("Mia")
     visitor.sign_in(mia)
     other_tab.goto(visitor.topology.urls[part])
@@ -138,10 +139,10 @@ def test_who_has_signed_in_again_is_not_signed_out_by_the_old_tab(
     visitor.topology.eventually(lambda: _pumped(visitor) and answered(visitor, "/sso/v1/signed-out"))
 
     assert visitor.sso_cookie == cookie
-    assert visitor.where() == set(EVERYWHERE)
+    assert visitor.signed_in_at() == set(EVERYWHERE)
 
 
-def test_signing_in_twice_at_once_leaves_one_session_that_works(
+def test_two_concurrent_sign_ins_leave_one_working_session(
     visitor: Visitor, other_tab: Page, proxy: SlowProxy, new_person: Callable[..., Person]
 ) -> None:
     mia, ben = new_person("Mia"), new_person("Ben")
@@ -159,12 +160,12 @@ def test_signing_in_twice_at_once_leaves_one_session_that_works(
         here.fill_in(mia)
     other_tab.wait_for_url(visitor.topology.urls["portal"] + "/")
 
-    assert here.where() == set(EVERYWHERE)
+    assert here.signed_in_at() == set(EVERYWHERE)
     names = {part: (here.open(part), mia.name in here.text, ben.name in here.text)[1:] for part in EVERYWHERE}
-    assert len(set(names.values())) == 1, "All parts know the same person."
+    assert len(set(names.values())) == 1, "All parts show the same user."
 
 
 def _pumped(visitor: Visitor) -> bool:
-    """Playwright hands over its events only while it is asked something."""
+    """Let Playwright deliver its events, which it does only during a call."""
     visitor.page.evaluate("1")
     return True

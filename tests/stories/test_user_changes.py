@@ -1,4 +1,4 @@
-"""What changes about a user at the portal reaches both sites."""
+"""Changes of a user at the portal reach both sites."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ NEW_NAME = 'user = User.objects.get(pk=sub); user.first_name = "{}"; user.save()
 
 
 def local_user(shell: Callable[[str], Shell], site: str, person: Person) -> dict[str, Any] | None:
-    """A site's own row of a person."""
+    """Return a person's row in a site's own table of users."""
     return shell(site)("User.objects.filter(sso_account__sub=sub).values().first()", sub=person.sub)
 
 
-def test_a_new_name_is_seen_at_both_sites_on_the_next_click(
+def test_a_new_name_appears_at_both_sites_at_the_next_click(
     visitor: Visitor, new_person: Callable[..., Person]
 ) -> None:
-    for name in ("sync_a", "sync_b"):  # the feed is not needed for somebody who is signed in
+    for name in ("sync_a", "sync_b"):  # users who are signed in need no feed
         visitor.topology.parts[name].stop()
     visitor.sign_in(new_person("Mia"))
-    visitor.where()
+    visitor.signed_in_at()
 
     visitor.open("portal", "/account/")
     visitor.page.get_by_label("First name").fill("Miranda")
@@ -38,7 +38,7 @@ def test_a_new_name_is_seen_at_both_sites_on_the_next_click(
         assert re.search(r"Miranda Story\d+", visitor.text), part
 
 
-def test_a_change_reaches_the_databases_of_both_sites_with_nobody_signed_in(
+def test_a_change_reaches_both_sites_databases_without_a_sign_in(
     topology: StoryTopology, shell: Callable[[str], Shell], new_person: Callable[..., Person]
 ) -> None:
     mia = new_person("Mia")
@@ -52,7 +52,7 @@ def test_a_change_reaches_the_databases_of_both_sites_with_nobody_signed_in(
     topology.eventually(lambda: names() == ["Miranda", "Miranda"])
 
 
-def test_a_role_opens_the_sites_admin_and_its_loss_closes_it(
+def test_a_role_gives_access_to_the_admin_and_its_loss_takes_it(
     visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
 ) -> None:
     mia = new_person("Mia")
@@ -68,18 +68,18 @@ def test_a_role_opens_the_sites_admin_and_its_loss_closes_it(
     visitor.forget()
     assert visitor.open("site_a", "/admin/").status == 403
     assert visitor.path.startswith("site_a/admin/")
-    assert len(visitor.redirects()) <= 1, "A person without the role gets a page, and no loop."
+    assert len(visitor.redirects()) <= 1, "A user without the role gets a page and no loop."
     assert visitor.page.get_by_role("link").count(), "There is a way back."
     assert visitor.is_signed_in("site_a")
 
 
 @pytest.mark.parametrize("way", ["deactivate", "delete"])
-def test_who_is_gone_at_the_portal_is_signed_out_at_the_next_click_and_what_they_wrote_stays(
+def test_users_gone_at_the_portal_are_signed_out_and_their_content_stays(
     visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell], way: str
 ) -> None:
     mia = new_person("Mia")
     visitor.sign_in(mia)
-    visitor.where()
+    visitor.signed_in_at()
     shell("site_a")(
         'Note.objects.create(owner=User.objects.get(sso_account__sub=sub), title="Kept", is_public=True)',
         sub=mia.sub,
@@ -99,7 +99,7 @@ def test_who_is_gone_at_the_portal_is_signed_out_at_the_next_click_and_what_they
     else:
         shell("portal")("user = User.objects.get(pk=sub); user.is_active = False; user.save()", sub=mia.sub)
 
-    assert visitor.where() == set()
+    assert visitor.signed_in_at() == set()
     for site in SITES:
         visitor.topology.eventually(lambda site=site: not (local_user(shell, site, mia) or {})["is_active"])
         row = local_user(shell, site, mia) or {}
@@ -110,7 +110,7 @@ def test_who_is_gone_at_the_portal_is_signed_out_at_the_next_click_and_what_they
     assert shell("site_b")("Order.objects.filter(customer=pk).count()", pk=ids["site_b"]) == 1
 
 
-def test_who_is_deactivated_cannot_sign_in_again_until_activated(
+def test_inactive_users_cannot_sign_in_until_they_are_activated(
     visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
 ) -> None:
     mia = new_person("Mia", is_active=False)
@@ -138,11 +138,11 @@ def test_signing_out_everywhere_ends_the_sessions_of_all_browsers(
     with here.page.expect_navigation():
         here.page.get_by_role("button", name="Sign out everywhere").click()
 
-    assert here.where() == set()
-    assert there.where() == set()
+    assert here.signed_in_at() == set()
+    assert there.signed_in_at() == set()
 
 
-def test_a_new_password_ends_all_other_sessions_and_not_this_one(
+def test_a_new_password_ends_all_other_sessions_and_keeps_this_one(
     new_visitor: Callable[[], Visitor], new_person: Callable[..., Person]
 ) -> None:
     mia, here, there = new_person("Mia"), new_visitor(), new_visitor()
@@ -160,5 +160,5 @@ def test_a_new_password_ends_all_other_sessions_and_not_this_one(
     with here.page.expect_navigation():
         here.page.locator("form:has(input[name=password1]) button[type=submit]").click()
 
-    assert there.where() == set()
-    assert here.where() == set(EVERYWHERE)
+    assert there.signed_in_at() == set()
+    assert here.signed_in_at() == set(EVERYWHERE)

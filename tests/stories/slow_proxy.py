@@ -1,8 +1,7 @@
-"""A proxy between a browser and the parts that holds back what a story tells it to.
+"""An HTTP proxy that holds back a request or a response until a story releases it.
 
-In: a browser context whose proxy this is. Out: the same requests and responses, byte by byte; but a
-request or a response whose address has a certain text in it waits, here, until the story lets it go. So
-"a slow response" is an order of events, and no test has to guess how long slow is.
+It passes everything else through unchanged. A "slow response" is an order of events, and no test
+has to guess how long slow is.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-WAIT = 20.0
+#: Seconds, as a safety net: a story does several things while a response is held back.
+LONGEST = 120.0
 
 
 @dataclass
 class Held:
-    """What is held back: the ``request`` on its way there, or the ``response`` on its way back."""
+    """What the proxy holds back: a ``request`` or a ``response`` with a text in its address."""
 
     text: str
     what: str
@@ -28,22 +28,22 @@ class Held:
     _released: threading.Event = field(default_factory=threading.Event)
 
     def wait_until_here(self) -> None:
-        """Return when it has arrived at the proxy. A held response was written by the site then."""
-        assert self._arrived.wait(WAIT), f"No {self.what} with {self.text!r} came."
+        """Return when it has reached the proxy. The site has then written a held response."""
+        assert self._arrived.wait(LONGEST), f"No {self.what} with {self.text!r} came."
 
     def release(self) -> None:
-        """Let it go on."""
+        """Pass it on."""
         self._released.set()
 
     def pass_by(self) -> None:
-        """Called by the proxy: the first one waits, those after it do not."""
+        """Hold the first one until it is released; let later ones pass. The proxy calls this."""
         if not self._arrived.is_set():
             self._arrived.set()
-            self._released.wait(WAIT)
+            self._released.wait(LONGEST)
 
 
 class SlowProxy:
-    """``with proxy.holding("response", "?slow") as held: ...``; leaving it lets everything go."""
+    """``with proxy.holding("response", "?slow") as held: ...`` releases what it holds at its end."""
 
     def __init__(self) -> None:
         self._held: list[Held] = []
@@ -61,7 +61,7 @@ class SlowProxy:
 
     @property
     def address(self) -> str:
-        """What a browser is told."""
+        """The address for the browser's proxy setting."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @contextmanager
@@ -76,10 +76,10 @@ class SlowProxy:
             self._held.remove(held)
 
     def close(self) -> None:
-        """End it."""
+        """Stop the proxy."""
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(WAIT)
+        self._thread.join(LONGEST)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.hold("request")
         path = address.path + (f"?{address.query}" if address.query else "")
-        status, headers, answer = self._ask(address.port or 80, path, body, dict(self.headers))
+        status, headers, answer = self._fetch(address.port or 80, path, body, dict(self.headers))
         self.hold("response")
         try:
             self.send_response(status)
@@ -109,14 +109,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(answer)
         except OSError:
-            return  # the browser did not want to wait
+            return  # the browser has given up
 
     do_GET = do_POST = forward  # noqa: N815  names that http.server looks for
 
-    def _ask(
+    def _fetch(
         self, port: int, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST)
         try:
             sent = {name: value for name, value in headers.items() if "proxy" not in name.lower()}
             connection.request(self.command, path, body=body, headers={**sent, "Connection": "close"})
@@ -126,4 +126,4 @@ class _Handler(BaseHTTPRequestHandler):
             connection.close()
 
     def log_message(self, *arguments: object) -> None:
-        """Silent."""
+        """Log nothing."""

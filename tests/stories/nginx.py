@@ -1,7 +1,7 @@
-"""A real nginx with TLS in front of a topology: the template that is shipped in nginx/, filled in.
+"""A real nginx with TLS in front of a topology, configured by the template that is shipped in nginx/.
 
-In: a topology made with ``tls_port``, and the port itself. Out: nginx, running and stopped afterwards.
-Browsers must ignore the certificate's issuer (``ignore_https_errors``): it is made here.
+The topology must have a ``tls_port``. The certificate is self-signed, so browsers need
+``ignore_https_errors``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import datetime as dt
 import string
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,18 +21,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from demo.options import ROOT, Options
 from demo.parts import Part, Watchdog
-from demo.topology import free_port, is_free
+from demo.ports import free_port, is_free
+from tests.timing import WAIT
 
 
 @contextmanager
 def tls_proxy(nginx: str, options: Options) -> Iterator[Part]:
-    """Start nginx (the program's path) in a folder of its own; yields its process."""
+    """Start nginx (a path) in a temporary folder, yield its process, and stop it."""
     with tempfile.TemporaryDirectory(prefix="sso-nginx-") as folder:
         yield from _run(nginx, options, Path(folder))
 
 
 def _run(nginx: str, options: Options, folder: Path) -> Iterator[Part]:
-    folder.chmod(0o755)  # nginx's workers are not root, and keep large bodies in files
+    folder.chmod(0o755)  # nginx's workers are not root and write large request bodies to files
     configure(options, folder)
     command: list[str | Path] = [nginx, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
     subprocess.run([*command, "-t", "-q"], check=True)
@@ -39,9 +41,11 @@ def _run(nginx: str, options: Options, folder: Path) -> Iterator[Part]:
     part = Part("nginx", [*command, "-g", "daemon off;"], {}, folder / "nginx.log", watchdog)
     part.start()
     try:
+        deadline = time.monotonic() + WAIT
         while is_free(options.tls_port):
-            if not part.is_running():
-                raise AssertionError(f"nginx ended:\n{(folder / 'error.log').read_text()}")
+            if not part.is_running() or time.monotonic() > deadline:
+                raise AssertionError(f"nginx did not start:\n{(folder / 'error.log').read_text()}")
+            time.sleep(0.05)
         yield part
     finally:
         part.stop()

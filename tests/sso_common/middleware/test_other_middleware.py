@@ -1,0 +1,60 @@
+"""Our middlewares beside those of Django and of other packages."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import BadRequest, ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+
+from sso_common.middleware import AuthenticationMiddleware, SessionMiddleware
+from sso_common.sessions import SessionStore
+from tests.sso_common.tools import session_data
+
+
+def test_authentication_without_the_session_middleware_is_an_error(rf: RequestFactory) -> None:
+    with pytest.raises(ImproperlyConfigured, match="session"):
+        AuthenticationMiddleware(lambda request: HttpResponse())(rf.get("/"))
+
+
+def test_view_may_replace_the_session_of_its_request(rf: RequestFactory) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session = SessionStore()
+        request.session["a"] = 1
+        return HttpResponse()
+
+    response = SessionMiddleware(view)(rf.get("/"))
+
+    assert dict(SessionStore(response.cookies["__Host-session"].value).items()) == {"a": 1}
+
+
+def test_interrupted_session_is_a_bad_request_as_in_django(rf: RequestFactory) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session = SessionStore()
+        request.session.save(must_create=True)
+        request.session.delete()
+        request.session["a"] = 1
+        return HttpResponse()
+
+    with pytest.raises(BadRequest, match="deleted before the request completed"):
+        SessionMiddleware(view)(rf.get("/"))
+
+
+def test_csrf_secret_can_be_kept_in_the_session(visitor: Client, settings) -> None:
+    settings.CSRF_USE_SESSIONS = True
+
+    assert visitor.get("/csrf/").status_code == 200
+    assert "_csrftoken" in session_data(visitor)
+
+
+def test_site_can_cache_whole_pages(visitor: Client, settings) -> None:
+    settings.MIDDLEWARE = [
+        "django.middleware.cache.UpdateCacheMiddleware",
+        *settings.MIDDLEWARE,
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ]
+
+    first, second = visitor.get("/user/"), visitor.get("/user/")
+
+    assert (first.status_code, first.content) == (second.status_code, second.content) == (200, b"anna")
+    assert first["Vary"] == "Cookie"

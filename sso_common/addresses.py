@@ -38,7 +38,8 @@ def safe_next(request: HttpRequest, default: str | None = None) -> str:
 def is_emergency_login(request: HttpRequest | None) -> bool:
     """Whether a request goes to Django's own login form, ``/admin/login/?local``."""
     match = getattr(request, "resolver_match", None)
-    return match is not None and match.view_name == "admin:login" and LOCAL in request.GET  # type: ignore[union-attr]
+    is_form = match is not None and match.url_name == "login" and "admin" in match.app_names
+    return is_form and LOCAL in request.GET  # type: ignore[union-attr]
 
 
 def login_path(next_address: str) -> str:

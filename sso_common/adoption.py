@@ -16,7 +16,8 @@ EMERGENCY: Final = "_sso_emergency"
 #: Never adopted. An attacker who planted an anonymous session must not be able to choose a local login,
 #: the CSRF secret, or the expiry of the session that adopts it.
 NEVER_ADOPTED: Final = frozenset(
-    {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, OVERRIDDEN_SID, "_csrftoken", "_session_expiry"}
+    {SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, OVERRIDDEN_SID, LOCAL_SINCE, EMERGENCY}
+    | {"_csrftoken", "_session_expiry"}
 )
 
 

@@ -23,24 +23,26 @@ class SSOCommonConfig(AppConfig):
         user_logged_out.connect(sign_out, dispatch_uid="sso_common.sign_out")
 
 
-def log_in(sender: Any, request: Any = None, **kwargs: Any) -> None:
-    """Forget the identity of the user who was signed in before; remember a login for emergencies."""
+def log_in(sender: Any, request: Any = None, user: Any = None, **kwargs: Any) -> None:
+    """Make the request that of the new user; remember a login for emergencies."""
     from .addresses import is_emergency_login
     from .adoption import EMERGENCY
-    from .http import attach_identity, session_of  # needs models, which are not loaded yet
+    from .http import change_user, session_of  # needs models, which are not loaded yet
 
     session = session_of(request)
     if session is not None:
-        attach_identity(request)
+        change_user(request, user)
         if is_emergency_login(request):
             session[EMERGENCY] = True
 
 
 def sign_out(sender: Any, request: Any = None, **kwargs: Any) -> None:
     """Make ``django.contrib.auth.logout`` sign out everywhere. A bare ``session.flush`` does not."""
-    from .http import attach_identity, session_of  # needs models, which are not loaded yet
+    from django.contrib.auth.models import AnonymousUser
+
+    from .http import change_user, session_of  # needs models, which are not loaded yet
 
     session = session_of(request)
     if session is not None:  # a session may be false
         session.sign_out()
-        attach_identity(request)
+        change_user(request, AnonymousUser())

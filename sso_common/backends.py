@@ -52,6 +52,7 @@ class SSOBackend(ModelBackend):
             return
         user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
         if user is not None and Account._default_manager.filter(user=user).exists():
+            model().set_password(password)  # takes as long as for an unknown user
             raise PermissionDenied
 
     async def aauthenticate(

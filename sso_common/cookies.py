@@ -7,7 +7,6 @@ import time
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.middleware.csrf import rotate_token
 from django.utils.http import http_date
 
 from . import conf
@@ -70,16 +69,6 @@ def delete_session_cookie(response: HttpResponseBase) -> None:
     response.delete_cookie(name, samesite=settings.SESSION_COOKIE_SAMESITE)
     # Browsers ignore even the deletion of a __Host- cookie if it is not Secure.
     response.cookies[name]["secure"] = is_session_cookie_secure()
-
-
-def rotate_csrf_secret(request: HttpRequest) -> None:
-    """Rotate the CSRF secret after a sign-in, as Django's ``login`` does.
-
-    Not if this request has already rendered a form with it, or is a form that was not checked yet.
-    """
-    is_unchecked = request.method == "POST" and not getattr(request, "csrf_processing_done", False)
-    if "CSRF_COOKIE" in request.META and "CSRF_COOKIE_NEEDS_UPDATE" not in request.META and not is_unchecked:
-        rotate_token(request)
 
 
 def is_session_cookie_secure() -> bool:

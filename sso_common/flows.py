@@ -23,7 +23,12 @@ Flow = Generator[Commands | Callable[[], Any], Any, T]
 Ask = Callable[[Commands], list[Any]]
 
 
-def run(flow: Flow[T], ask: Ask) -> T:
+def call(function: Callable[[], Any]) -> Any:
+    """Carry out a step that is a function."""
+    return function()
+
+
+def run(flow: Flow[T], ask: Ask, call: Callable[[Callable[[], Any]], Any] = call) -> T:
     """Carry out a flow and return its result."""
     proceed: Callable[[Any], Any] = flow.send
     value: Any = None
@@ -31,7 +36,7 @@ def run(flow: Flow[T], ask: Ask) -> T:
         while True:
             step = proceed(value)
             try:
-                value = step() if callable(step) else ask(step)
+                value = call(step) if callable(step) else ask(step)
                 proceed = flow.send
             except Exception as error:  # noqa: BLE001  the flow decides what to do about it
                 proceed, value = flow.throw, error
@@ -83,4 +88,6 @@ def both(
     async def async_method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.arun(flow(self, *args, **kwargs))
 
+    method.__name__ = flow.__name__.removesuffix("_flow")
+    async_method.__name__ = f"a{method.__name__}"
     return method, async_method

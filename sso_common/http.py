@@ -36,6 +36,12 @@ def attach_identity(request: Any) -> None:
     request.sso = SimpleLazyObject(lambda: request.session.identity)
 
 
+def change_user(request: Any, user: User) -> None:
+    """Make a request that of another user, after a login or a logout."""
+    attach_identity(request)
+    request._cached_user = user
+
+
 def sso_request(request: HttpRequest) -> SSORequest:
     """A request, as the type that it has below the middlewares."""
     return cast(SSORequest, request)

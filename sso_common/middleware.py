@@ -27,7 +27,7 @@ from django.utils.functional import SimpleLazyObject
 
 from . import backends, conf, cookies, refusals, responses, users
 from .adoption import EMERGENCY, LOCAL_SINCE
-from .exceptions import SSOError, StoreUnavailable
+from .exceptions import Absent, SSOError, StoreUnavailable, Unavailable
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
@@ -54,9 +54,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         token, refusal = cookies.take_token(request)
         store_class = cast(type[SessionStore], self.SessionStore)
-        session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
-        session.on_first_visit = partial(cookies.rotate_csrf_secret, request)
-        request.session = session
+        request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503, not 500, where the store cannot answer."""
@@ -91,6 +89,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
 
     def save(self, request: HttpRequest, session: SessionStore, response: HttpResponseBase) -> None:
         """Save the session if it was changed, and bring the site's own cookie up to date."""
+        is_set = False
         # As in Django, a 5xx response saves nothing.
         if must_save(session) and response.status_code < 500:
             session.resolve()
@@ -99,10 +98,11 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
                 save_or_interrupt(session)
                 if session.token is None:
                     cookies.set_session_cookie(response, session)
+                    is_set = True
         if session.accessed:
             patch_vary_headers(response, ("Cookie",))
         is_stale = session.is_cookie_stale or session.is_empty()
-        if is_stale and cookies.read_session_key(request) is not None:
+        if is_stale and not is_set and cookies.read_session_key(request) is not None:
             cookies.delete_session_cookie(response)
             patch_vary_headers(response, ("Cookie",))
 
@@ -176,6 +176,7 @@ def get_user(request: SSORequest) -> User:
 async def aget_user(request: SSORequest) -> User:
     """``get_user`` for async code."""
     if not hasattr(request, "_cached_user"):
+        await request.session.aload_data()
         request._cached_user = await request.session.arun(user_flow(request))
     return request._cached_user
 
@@ -192,19 +193,40 @@ def user_flow(request: SSORequest) -> Flow[User]:
     yield from session.open_flow()
     try:
         if session.has_local_login():
-            user: User = yield partial(local_user, request)
-            if user.is_authenticated:
+            user: User = yield from local_user_flow(request)
+            if user is not None:
                 return user
         identity = session.identity
         if identity is None:
             return AnonymousUser()
         path, backend = backends.sso_backend()
         user = yield partial(backend.user_for, identity)
+    except Unavailable:
+        raise
     except SSOError as refusal:
         session.refuse(refusal)
         return AnonymousUser()
     user.backend = path
+    session.user_key = user._meta.pk.value_to_string(user)
     return user
+
+
+def local_user_flow(request: SSORequest) -> Flow[User]:
+    """Find the user of a local login, or None. Raises what ``require_local_login`` raises."""
+    session = request.session
+    refusal = None
+    try:
+        user = yield partial(local_user, request)
+        if user.is_authenticated:
+            return user
+    except Absent as error:
+        refusal = error
+    is_overriding = session.overridden is not None
+    if refusal is not None or is_overriding:
+        yield from session.end_local_login_flow()
+    if refusal is not None and not is_overriding:
+        raise refusal
+    return None
 
 
 def local_user(request: SSORequest) -> User:

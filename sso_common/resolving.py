@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 
 from . import conf, flows, idle, store
 from .admission import require_admission
-from .adoption import LOCAL_SINCE, OVERRIDDEN_SID, adoptable
+from .adoption import EMERGENCY, LOCAL_SINCE, OVERRIDDEN_SID, adoptable
 from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
 from .fields import Fields, Stored, decode_fields, encode_fields
 from .flows import Commands, Flow, both
@@ -43,8 +43,10 @@ class ResolvingSession(SessionBase):
     unavailable: StoreUnavailable | None = None
     #: Why no user is signed in.
     refusal: SSOError | None = None
-    #: Called when a signed-in session is opened at this site for the first time.
-    on_first_visit: Callable[[], None] | None = None
+    #: The token of a signed-in session over which a local login prevails in this request.
+    overridden: SessionToken | None = None
+    #: The primary key of the user that the identity stands for, as text, once that is known.
+    user_key: str | None = None
     #: Whether the anonymous session was adopted or is gone, so that its cookie can be deleted.
     is_cookie_stale = False
 
@@ -82,7 +84,7 @@ class ResolvingSession(SessionBase):
         """
         try:
             with self._lock:
-                return flows.run(flow, self._ask)
+                return flows.run(flow, self._ask, self._call)
         except StoreUnavailable as error:
             self.unavailable = self.unavailable or error
             raise
@@ -95,6 +97,21 @@ class ResolvingSession(SessionBase):
         except StoreUnavailable as error:
             self.unavailable = self.unavailable or error
             raise
+
+    def _call(self, function: Callable[[], Any]) -> Any:
+        """Call a function that may wait for another thread, which in turn may look at this session."""
+        self._lock.release()
+        try:
+            return function()
+        finally:
+            self._lock.acquire()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._lock = threading.RLock()
 
     def _ask(self, commands: Commands) -> list[Any]:
         if self.unavailable is not None:
@@ -126,8 +143,8 @@ class ResolvingSession(SessionBase):
 
     def has_local_login(self) -> bool:
         """Whether the loaded data contains a local login (``client.force_login``, a superuser in an
-        emergency). Reads nothing."""
-        return SESSION_KEY in getattr(self, "_session_cache", {})
+        emergency). A signed-in session never does. Reads nothing."""
+        return self._token is None and SESSION_KEY in getattr(self, "_session_cache", {})
 
     def refuse(self, refusal: SSOError) -> None:
         """Record why no user is signed in. Untrusted input is a security event."""
@@ -143,6 +160,8 @@ class ResolvingSession(SessionBase):
         if token is None:
             return
         stored = yield from store.read_session(token.sid, self._session_key)
+        if self._unresolved is not token:
+            return  # resolved or signed out in the meantime
         try:
             identity = self._verify(token, stored.record)
         except SSOError as refusal:
@@ -175,54 +194,59 @@ class ResolvingSession(SessionBase):
     def _open_signed_in(
         self, token: SessionToken, identity: Identity, stored: store.StoredSession
     ) -> Flow[None]:
-        anonymous_key, anonymous = self._session_key, {}
-        if stored.anonymous:
-            anonymous = decode_fields(stored.anonymous, self.serializer())
-            if anonymous.get(OVERRIDDEN_SID) == token.sid:
-                self._open(stored.anonymous)  # a local login that is newer than this sign-in
-                return
+        is_cleared = hasattr(self, "_session_cache")  # before the first read: a save replaces everything
+        anonymous = decode_fields(stored.anonymous, self.serializer()) if stored.anonymous else {}
+        if SESSION_KEY in anonymous and anonymous.get(OVERRIDDEN_SID) == token.sid:
+            if not is_cleared:  # a local login that is newer than this sign-in
+                self._open(stored.anonymous)
+                self.overridden = token
+            return
+        opened, is_stale = self._decode(stored.fields), self._session_key is not None
+        if self._session_key is not None and stored.anonymous and not is_cleared:
+            opened, is_stale = yield from self._adopt(token.sid, self._session_key, opened)
+        # All at once: a hook that fails leaves the session unresolved.
         self._token, self._identity, self._ttl = token, identity, stored.ttl
-        if self._ttl < 0 and self.on_first_visit is not None:
-            self.on_first_visit()
         self._session_key = token.sid
-        if hasattr(self, "_session_cache"):
-            return  # cleared before the first read: a save replaces everything
-        if anonymous_key is not None and stored.anonymous:
-            yield from self._open_and_adopt(token.sid, anonymous_key, stored.fields)
-        else:
-            self.is_cookie_stale = anonymous_key is not None
-            self._set_data(stored.fields)
+        self.is_cookie_stale = is_stale
+        if not is_cleared:
+            self._set_data(opened)
 
     def _open(self, anonymous: Fields) -> None:
-        self._set_data(anonymous)
+        self._set_data(self._decode(anonymous))
         if not anonymous:
             # The key was not issued by this site, or it has expired. Using it would be session
             # fixation (Django ticket 19324).
             self._session_key = None
 
-    def _set_data(self, fields: Fields) -> None:
-        data = decode_fields(fields, self.serializer())
-        self._stored = Stored(fields, data)
-        self._session_cache = dict(data)
+    def _decode(self, fields: Fields) -> Stored:
+        return Stored(fields, decode_fields(fields, self.serializer()))
 
-    def _open_and_adopt(self, sid: str, anonymous_key: str, fields: Fields) -> Flow[None]:
+    def _set_data(self, stored: Stored) -> None:
+        self._stored = stored
+        self._session_cache = dict(stored.values)
+        if self._token is not None:
+            # No login is ever read from a signed-in session, whatever has stored it there.
+            for name in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
+                self._session_cache.pop(name, None)
+
+    def _adopt(self, sid: str, anonymous_key: str, opened: Stored) -> Flow[tuple[Stored, bool]]:
+        """Adopt the anonymous session. Returns the data, and whether the anonymous session is gone."""
         claimed = yield from store.claim_anonymous(sid, anonymous_key)
-        adoption = store.Adoption.MOVED_BEFORE
         if claimed:
-            anonymous, data = (decode_fields(each, self.serializer()) for each in (claimed, fields))
             chosen: dict[str, Any] = {}
+            anonymous = decode_fields(claimed, self.serializer())
             if SESSION_KEY not in anonymous:  # an older local login: its data belongs to another user
-                chosen = yield functools.partial(conf.adopt_session(), adoptable(anonymous), dict(data))
+                hook, data = conf.adopt_session(), dict(opened.values)
+                chosen = yield functools.partial(hook, adoptable(anonymous), data)
             encoded = encode_fields(chosen, self.serializer())
             adoption = yield from store.adopt_anonymous(sid, anonymous_key, encoded)
-        # None: another signed-in session is adopting it.
-        self.is_cookie_stale = claimed is not None and adoption is not store.Adoption.ENDED
-        if adoption is store.Adoption.MOVED:
-            self._stored = Stored({**encoded, **fields}, data)
-            self._session_cache = {**chosen, **data}
-        else:
-            # Another request may have changed what this one has read.
-            self._set_data((yield from store.read_session(sid)).fields)
+            if adoption is store.Adoption.MOVED:
+                return Stored({**encoded, **opened.fields}, {**chosen, **opened.values}), True
+            if adoption is store.Adoption.ENDED:
+                return opened, False
+        # Another request of this session has adopted it and may have changed the data since; or (None)
+        # another signed-in session is adopting it.
+        return self._decode((yield from store.read_session(sid)).fields), claimed is not None
 
     # --- signing out --------------------------------------------------------------------------
 
@@ -246,7 +270,9 @@ class ResolvingSession(SessionBase):
     def leave(self) -> None:
         """Become a new, empty, anonymous session. Changes nothing in the store."""
         self._unresolved = self._token = self._identity = self._verified = None
+        self.user_key = self.overridden = None
         self._session_key = None
+        self.is_cookie_stale = False
         self._session_cache, self._stored = {}, Stored({})
 
     # --- local logins -------------------------------------------------------------------------
@@ -257,23 +283,36 @@ class ResolvingSession(SessionBase):
         Otherwise it would be stored in the session of the user who signed in at the portal, and that
         user's cookie alone would open it. The local login prevails until the next sign-in at the portal.
         """
-        identity = self.identity
-        if identity is not None:
+        self.resolve()
+        overridden = self._verified
+        if self._token is not None:
             self.leave()
-            self._verified = identity  # logging out ends both
-            self[OVERRIDDEN_SID] = identity.sid
+            self._verified = overridden  # logging out ends both
+        if overridden is not None:
+            self[OVERRIDDEN_SID] = overridden.sid
         self[LOCAL_SINCE] = int(time.time())
+        self.pop(EMERGENCY, None)
+
+    def is_own_login(self, value: Any) -> bool:
+        """Whether a login is that of the user who has signed in: some products repeat it."""
+        return self._token is not None and self.user_key is not None and value == self.user_key
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key == SESSION_KEY:
+        if key == SESSION_KEY and not self.is_own_login(value):
             self.begin_local_login()
         super().__setitem__(key, value)
 
     async def aset(self, key: str, value: Any) -> None:
-        if key == SESSION_KEY:
-            await self.aresolve()
-            self.begin_local_login()
-        await super().aset(key, value)
+        await self.aresolve()
+        self[key] = value
+
+    def update(self, dict_: Any) -> None:  # type: ignore[override]  # Django's own is not so general
+        for key, value in dict(dict_).items():
+            self[key] = value
+
+    async def aupdate(self, dict_: Any) -> None:
+        await self.aresolve()
+        self.update(dict_)
 
     # --- idle timeout -------------------------------------------------------------------------
 

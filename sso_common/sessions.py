@@ -23,7 +23,10 @@ KEY_LENGTH: Final = 40
 
 
 class SessionStore(ResolvingSession):
-    """Django's session contract over the shared store. Each save writes only the keys that changed."""
+    """Django's session contract over the shared store. Each save writes only the keys that changed.
+
+    A subclass overrides a flow, not a method: ``save_flow`` is what ``save``, ``asave`` and ``create`` do.
+    """
 
     @property
     def session_key(self) -> str | None:
@@ -52,7 +55,7 @@ class SessionStore(ResolvingSession):
         """The data, read from the store at the first access."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
-            self.run(self.open_flow(no_load) if self._unresolved is None else self.resolve_flow())
+            self.run(self.open_flow(no_load))
         return self._session_cache
 
     async def aload_data(self, no_load: bool = False) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class SessionStore(ResolvingSession):
             self._session_key = None  # see _open
         if hasattr(self, "_session_cache"):
             return decode_fields(fields, self.serializer())
-        self._set_data(fields)
+        self._set_data(self._decode(fields))
         return self._session_cache
 
     load, aload = both(load_flow)
@@ -165,6 +168,15 @@ class SessionStore(ResolvingSession):
             self._session_key = None
 
     flush, aflush = both(flush_flow)
+
+    def end_local_login_flow(self) -> Flow[None]:
+        """Delete a local login that is over. The user whom it overrode is signed in again."""
+        token = self.overridden
+        yield from self.flush_flow()
+        if token is not None:
+            self._unresolved, self.overridden = token, None
+            del self._session_cache
+            yield from self.resolve_flow()
 
     def cycle_key_flow(self) -> Flow[None]:
         """Give an anonymous session a new key. A signed-in session has had a new name since sign-in,

@@ -82,6 +82,22 @@ def local_login_and_identity(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"user": request.user.get_username(), "sso": bool(request.sso)})  # type: ignore[attr-defined]
 
 
+def user_then_local_login(request: HttpRequest) -> HttpResponse:
+    assert request.user is not None
+    request.user.is_authenticated  # noqa: B018  looks at the session
+    return local_login(request)
+
+
+async def async_auser(request: HttpRequest) -> JsonResponse:
+    """Who is signed in before a login, after it, and after a logout."""
+    before = (await request.auser()).get_username()
+    user = await User.objects.aget(username=request.GET["username"])
+    await alogin(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    after = (await request.auser()).get_username()
+    await alogout(request)
+    return JsonResponse([before, after, (await request.auser()).get_username()], safe=False)
+
+
 def sign_out_and_identity(request: HttpRequest) -> JsonResponse:
     before = sorted(request.sso.roles)  # type: ignore[attr-defined]
     logout(request)
@@ -162,6 +178,8 @@ urlpatterns = [
     path("local-login/", local_login),
     path("local-login/identity/", local_login_and_identity),
     path("sign-out/identity/", sign_out_and_identity),
+    path("user-then-local-login/", user_then_local_login),
+    path("async/auser/", async_auser),
     path("swallowing/", swallowing),
     path("swallowing-view/", swallowing_view),
     path("async/swallowing-view/", async_swallowing_view),

@@ -1,4 +1,4 @@
-"""The names of keys in Redis, and of the one hash field that is not a session key.
+"""The names of keys in Redis, and of hash fields that are not session keys.
 
 The braces are a hash tag of Redis Cluster: all keys of one session are on one node.
 """

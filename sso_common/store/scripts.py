@@ -20,9 +20,9 @@ class Script:
         self.source = source
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, key: str, *arguments: str | bytes | int, after: Sequence[Command] = ()) -> Flow[Any]:
-        """Run it with one key and return its answer. Commands in ``after`` are sent ahead of it."""
-        *others, answer = yield [*after, ("EVALSHA", self.sha, 1, key, *arguments)]
+    def __call__(self, key: str, *arguments: str | bytes | int, ahead: Sequence[Command] = ()) -> Flow[Any]:
+        """Run it with one key and return its answer. Other commands may be sent ahead of it."""
+        *others, answer = yield [*ahead, ("EVALSHA", self.sha, 1, key, *arguments)]
         if isinstance(answer, NoScriptError):
             (answer,) = yield [("EVAL", self.source, 1, key, *arguments)]
         return checked([*others, answer])[-1]
@@ -42,7 +42,7 @@ local function apply(ttl)
       end
     end
     redis.call('UNLINK', KEYS[1])
-    if #kept > 0 then redis.call('HSET', KEYS[1], unpack(kept)) end
+    for i = 1, #kept, 2 do redis.call('HSET', KEYS[1], kept[i], kept[i + 1]) end
   end
   local last = 4 + 2 * tonumber(ARGV[4])
   for i = 5, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end

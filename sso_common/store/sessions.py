@@ -26,8 +26,8 @@ from .scripts import ADOPT, CLAIM, SAVE_ANONYMOUS, SAVE_SITE_SESSION
 logger = logging.getLogger("sso_common.store")
 
 
-#: Longer than a request that adopts a session can take to send its commands.
-CLAIM_SECONDS: Final = 10
+#: Longer than a request that adopts a session can take, the site's hook included.
+CLAIM_SECONDS: Final = 60
 
 
 class StoredSession(NamedTuple):
@@ -198,7 +198,7 @@ def extend_session(sid: str, milliseconds: int, *, is_first_visit: bool) -> Flow
     touch = ("PEXPIRE", identity, milliseconds, "GT")
     if is_first_visit:
         changes = Changes(put={MARKER: b""})
-        yield from SAVE_SITE_SESSION(own_key(sid), identity, 0, *changes.arguments(), after=[touch])
+        yield from SAVE_SITE_SESSION(own_key(sid), identity, 0, *changes.arguments(), ahead=[touch])
     else:
         checked((yield [touch, ("PEXPIRE", own_key(sid), milliseconds, "GT")]))
 

@@ -112,32 +112,32 @@ def fails_in_time(action: Callable[[], object]) -> bool:
 
 def test_a_session_is_saved_read_changed_and_flushed(mode: Any) -> None:
     for number in range(12):  # on all nodes
-        session = mode.visitor()
+        session = mode.new_session()
         session["number"], session["gone"] = number, True
         session.save()
 
-        again = mode.again(session)
+        again = mode.next_request(session)
         assert again["number"] == number
         del again["gone"]
         again.save()
-        assert dict(mode.again(session).items()) == {"number": number}
+        assert dict(mode.next_request(session).items()) == {"number": number}
 
         again.flush()
         assert not mode.is_stored(session)
-        assert dict(mode.again(session).items()) == {}
+        assert dict(mode.next_request(session).items()) == {}
 
 
 def test_concurrent_changes_of_different_keys_both_survive(mode: Any) -> None:
-    session = mode.visitor()
+    session = mode.new_session()
     session["first"] = 0
     session.save()
-    one, other = mode.again(session), mode.again(session)
+    one, other = mode.next_request(session), mode.next_request(session)
     one["one"], other["other"] = 1, 2
 
     one.save()
     other.save()
 
-    assert dict(mode.again(session).items()) == {"first": 0, "one": 1, "other": 2}
+    assert dict(mode.next_request(session).items()) == {"first": 0, "one": 1, "other": 2}
 
 
 def test_save_does_not_resurrect_a_session_signed_out_elsewhere(servers: ValkeyCluster) -> None:

@@ -48,16 +48,16 @@ def test_configured_protocol_is_used(protocol: int) -> None:
 
 @pytest.mark.parametrize("mode", [Anonymous(), SignedIn()], ids=["anonymous", "signed in"])
 def test_saved_session_is_loaded_again(mode: Any) -> None:
-    session = mode.visitor()
+    session = mode.new_session()
     session["text"], session["number"], session["nothing"] = "schön", 7, None
     session.save()
     session["number"] = 8
     del session["nothing"]
     session.save()
 
-    assert dict(mode.again(session).items()) == {"text": "schön", "number": 8}
-    assert mode.again(session).session_key == session.session_key
-    mode.again(session).flush()
+    assert dict(mode.next_request(session).items()) == {"text": "schön", "number": 8}
+    assert mode.next_request(session).session_key == session.session_key
+    mode.next_request(session).flush()
     assert not mode.is_stored(session)
 
 

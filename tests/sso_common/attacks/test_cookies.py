@@ -23,7 +23,7 @@ def test_attack_tossed_cookie_signs_no_user_in(victim: SessionToken, order: int,
     client = browser_with_header("; ".join(f"{name}={value}" for value in values))
 
     assert client.get("/user/").content == b"nobody"
-    assert "Two different SSO cookies" in caplog.text
+    assert "two different SSO cookies" in caplog.text
     assert list(client.get("/put/?a=1").cookies) == [COOKIE]  # a new anonymous session
     assert dict(SessionStore(token=victim).items()) == {"private": "of anna"}
     assert dict(SessionStore(token=attacker).items()) == {}

@@ -10,7 +10,7 @@ import functools
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -55,11 +55,10 @@ class ClusterClient(RedisCluster):
         except (RedisClusterException, redis.TimeoutError) as error:
             raise as_connection_error(error) from error
 
-    def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
-        """Send a command to one node, unless it timed out less than a second ago.
+    # redis-py has no public methods for the next two. Versions 6.2 to 8.1 call them in the same way.
 
-        redis-py has no public method for this. The signature is the same from 6.2 to 8.1.
-        """
+    def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
+        """Send a command to one node, unless it timed out less than a second ago."""
         outage = self.outages[target_node.name]
         outage.check()
         try:
@@ -69,6 +68,12 @@ class ClusterClient(RedisCluster):
             raise
         outage.end()
         return answer
+
+    def _execute_pipeline_by_slot(
+        self, command: str, arguments_by_slot: Mapping[int, Iterable[Any]]
+    ) -> list[Any]:
+        """Send DEL, EXISTS and the like. A pipeline would wait again for a node that timed out."""
+        return [self.execute_command(command, *arguments) for arguments in arguments_by_slot.values()]
 
     def close(self) -> None:
         """Close all connections; redis-py leaves those of its pools to the garbage collector."""

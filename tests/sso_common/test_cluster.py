@@ -409,8 +409,9 @@ def test_the_cache_on_a_paused_node_fails_in_time_and_then_at_once(
     first.pause()
 
     assert fails_in_time(lambda: cache.get(there))
+    assert fails_in_time(lambda: cache.delete(there))
     with pytest.raises(StoreUnavailable, match="recent"):
-        cache.get(there)
+        cache.delete(there)
     assert cache.get(elsewhere) == 1
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .store import MARKER, Changes
 
@@ -27,12 +26,11 @@ class Serializer(Protocol):
     def loads(self, data: bytes) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """What is known to be stored: the encoded fields, and the values that they were decoded to."""
 
     fields: Fields
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = {}
 
 
 def encode_fields(data: Mapping[str, Any], serializer: Serializer, stored: Stored | None = None) -> Fields:
@@ -64,9 +62,12 @@ def unchanged_fields(data: Mapping[str, Any], serializer: Serializer, stored: St
 def decode_fields(fields: Mapping[bytes, bytes], serializer: Serializer) -> dict[str, Any]:
     """Decode stored fields. Damaged data is an empty session and a line in the security log, as in
     Django."""
-    data = {name: value for name, value in fields.items() if not name.startswith(NUL)}
+    data = dict(fields)
+    data.pop(MARKER, None)
     if not data:
         return {}
+    if min(data).startswith(NUL):
+        data = {name: value for name, value in data.items() if not name.startswith(NUL)}
     try:
         # One JSON list is decoded several times faster than its items one by one.
         values = serializer.loads(b"[%s]" % b",".join(data.values()))

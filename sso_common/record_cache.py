@@ -25,10 +25,12 @@ class RecordCache:
     def get(self, record: bytes, public_keys: PublicKeys) -> Identity | None:
         """The identity of a record that these keys have verified, or None."""
         key = (record, public_keys)
-        with self._lock:
-            identity = self._identities.get(key)
-            if identity is not None:
+        identity = self._identities.get(key)
+        if identity is not None:
+            try:  # noqa: SIM105  contextlib.suppress costs as much as all the rest
                 self._identities.move_to_end(key)
+            except KeyError:  # another thread has just dropped it
+                pass
         return identity
 
     def put(self, record: bytes, public_keys: PublicKeys, identity: Identity) -> None:

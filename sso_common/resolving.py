@@ -224,7 +224,7 @@ class ResolvingSession(SessionBase):
     def _set_data(self, stored: Stored) -> None:
         self._stored = stored
         self._session_cache = dict(stored.values)
-        if self._token is not None:
+        if self._token is not None and SESSION_KEY in self._session_cache:
             # No login is ever read from a signed-in session, whatever has stored it there.
             for name in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
                 self._session_cache.pop(name, None)

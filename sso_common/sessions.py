@@ -55,7 +55,7 @@ class SessionStore(LoginSession):
         """The data, read from the store at the first access."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
-            self.run(self.open_flow(no_load))
+            self.run(self.open_flow(no_load) if self._unresolved is None else self.resolve_flow())
         return self._session_cache
 
     async def aload_data(self, no_load: bool = False) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 
 from itsdangerous.encoding import base64_encode
@@ -34,7 +35,8 @@ class SessionToken:
     @property
     def bind(self) -> str:
         """SHA-256 of the secret, base64url: the identity record contains this instead of the secret."""
-        return base64_encode(hashlib.sha256(self.secret.encode("ascii")).digest()).decode("ascii")
+        digest = hashlib.sha256(self.secret.encode("ascii")).digest()
+        return urlsafe_b64encode(digest)[:-1].decode("ascii")
 
     @property
     def value(self) -> str:

@@ -66,16 +66,22 @@ def rules(site: str, passwords: list[str], *, cluster: bool, since_7_2: bool = T
 
 def set_site_user(site: Site) -> None:
     """Create a site's Redis user, or replace all of its rules. Raises ``StoreUnavailable``."""
+    set_user(redis_user(conf.dsn().namespace, site.name), site)
+    save_users()
+
+
+def set_user(name: str, site: Site, *more: str) -> None:
+    """Give a Redis user the rules of a site, and more rules. Raises ``StoreUnavailable``."""
     # The generations of the row at hand, which may not be saved yet.
     site_keys = keyring().site_keys(site.name, site.generations)
     passwords = [keys.redis_password for keys in site_keys]
-    name, cluster = redis_user(conf.dsn().namespace, site.name), administration.is_cluster()
+    cluster = administration.is_cluster()
     try:
-        administration.everywhere("ACL SETUSER", name, *rules(site.name, passwords, cluster=cluster))
+        newer = rules(site.name, passwords, cluster=cluster)
+        administration.everywhere("ACL SETUSER", name, *newer, *more)
     except StoreRefused:
         older = rules(site.name, passwords, cluster=cluster, since_7_2=False)
-        administration.everywhere("ACL SETUSER", name, *older)
-    save_users()
+        administration.everywhere("ACL SETUSER", name, *older, *more)
 
 
 def set_all_site_users() -> int:

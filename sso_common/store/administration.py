@@ -29,16 +29,15 @@ def is_cluster() -> bool:
     return conf.dsn().is_cluster
 
 
-def everywhere(*command: str | int, refresh: bool = True) -> dict[str, Any]:
+def everywhere(*command: str | int) -> dict[str, Any]:
     """Run a command on every node and return {node: its answer}; a single server has the name "".
 
-    Each node of a cluster has its own list of users, replicas too. ``refresh`` looks for nodes that
-    have joined since this process started.
+    Each node of a cluster has its own list of users, replicas too. The node may have joined since this
+    process started.
     """
     with answering():
         if cluster := cluster_client():
-            if refresh:
-                cluster.refresh()
+            cluster.refresh()
             nodes = list(cluster.nodes_manager.nodes_cache.values())
             return {node.name: cluster.execute_command(*command, target_nodes=node) for node in nodes}
         return {"": client().execute_command(*command)}  # type: ignore[no-untyped-call]
@@ -75,9 +74,3 @@ def user_name() -> str:
     """The name of the Redis user of this process."""
     answer = anywhere("ACL WHOAMI")
     return answer.decode() if isinstance(answer, bytes) else str(answer)
-
-
-def is_allowed(user: str, *command: str | int) -> dict[str, bool]:
-    """{node: whether its ACL lets a user run a command}. The command is not run (``ACL DRYRUN``)."""
-    answers = everywhere("ACL DRYRUN", user, *command, refresh=False)
-    return {node: answer in (b"OK", "OK") for node, answer in answers.items()}

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         rotate.add_argument("--finish", action="store_true", help="stop accepting the old secret")
         users = actions.add_parser("acl", help="set the Redis users of all sites again, if Redis lost them")
         users.add_argument(
-            "--check", action="store_true", help="set nothing, but check what the users may do (ACL DRYRUN)"
+            "--check", action="store_true", help="set nothing, but compare each with what would be set"
         )
         remove = actions.add_parser("remove", help="remove a site and refuse its keys at once")
         remove.add_argument("name")
@@ -113,7 +113,7 @@ class Command(BaseCommand):
         if not options["check"]:
             self._hint(f"{acl.set_all_site_users()} Redis users are set.")
             return
-        problems = {site.name: rights.check(site.name) for site in Site.objects.all()}
+        problems = {site.name: rights.check(site) for site in Site.objects.all()}
         for name, found in problems.items():
             self.stdout.write(f"{name}\t{'; '.join(found) or 'ok'}")
         if any(problems.values()):

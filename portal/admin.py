@@ -25,7 +25,9 @@ class PortalAdminSite(AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Redirect to the portal's sign-in, with its rate limits, or refuse users who are not staff."""
-        target = safe_next(request.GET.get(REDIRECT_FIELD_NAME, "")) or reverse("admin:index")
+        target = request.GET.get(REDIRECT_FIELD_NAME, "")
+        if not target.startswith("/") or safe_next(target) is None:
+            target = reverse("admin:index")
         if self.has_permission(request):
             return HttpResponseRedirect(target)
         if request.user.is_authenticated:

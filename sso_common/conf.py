@@ -72,7 +72,7 @@ def cache(dsn: str | None = None) -> dict[str, Any]:
     location: str | list[str] = "redis://127.0.0.1:1/0" if parsed is None else parsed.redis_login_url
     factory = "ConnectionFactory"
     if parsed is not None and parsed.is_cluster:
-        # A list, because django-redis takes a comma for the one between a primary and its replicas.
+        # A list: django-redis splits a string at commas into a primary and its replicas.
         location, factory = [parsed.redis_login_url], "ClusterConnectionFactory"
     return {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -86,7 +86,7 @@ def cache(dsn: str | None = None) -> dict[str, Any]:
 
 
 def dsn_or_none(text: str | None) -> Dsn | None:
-    """The DSN, or None: a settings module that raises would leave no check to say why."""
+    """The DSN, or None: if the settings module raised, no check could run to explain it."""
     try:
         return parse_dsn(os.environ.get(DSN_VARIABLE, "") if text is None else text)
     except InvalidDsn:

@@ -20,7 +20,7 @@ class FeedPage:
     """A part of the feed: snapshots by version, all of them after the requested cursor."""
 
     users: tuple[UserSnapshot, ...]
-    #: Where to go on from.
+    #: The version to continue from.
     cursor: int
     more: bool
     #: The newest version at the portal.

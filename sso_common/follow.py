@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from django.db import Error as DatabaseFailure
@@ -24,17 +24,20 @@ MAX_PAUSE: Final = 30.0
 LOOK_BACK: Final = 60.0
 
 
-def follow_feed() -> Iterator[UpsertResult]:
+def follow_feed(is_stopped: Callable[[], bool] = lambda: False) -> Iterator[UpsertResult]:
     """Apply changes until the process is stopped; yield each result that changed something.
 
-    Reads the feed when an event arrives, and every ``SSO_POLL_INTERVAL`` seconds.
+    Reads the feed when an event arrives, and every ``SSO_POLL_INTERVAL`` seconds. ``is_stopped`` is for
+    a signal whose exception was lost, as it is in ``__del__`` and in functions that SQLite calls.
     """
     attempts, events = Attempts("The feed"), Events()
-    while True:
+    while not is_stopped():
         close_old_connections()
         try:
             result = sync_once()
         except (SSOError, DatabaseFailure) as error:
+            if is_stopped():
+                return
             attempts.failed(explain(error))
             # Django replaces a broken connection only once it is closed.
             connections.close_all()
@@ -43,7 +46,8 @@ def follow_feed() -> Iterator[UpsertResult]:
         attempts.succeeded()
         if result != UpsertResult(unchanged=result.unchanged):
             yield result
-        events.wait()
+        if not is_stopped():
+            events.wait()
 
 
 class Events:

@@ -93,7 +93,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         # As in Django, a 5xx response saves nothing.
         if must_save(session) and response.status_code < 500:
             session.resolve()
-            session.load_data()  # a key or token counts no longer once nothing was found behind it
+            session.load_data()  # ignores a key or token that opened nothing
             if not session.is_empty():
                 save_or_interrupt(session)
                 if session.token is None:

@@ -1,9 +1,10 @@
 """Signed requests of a site to the portal, and the portal's signed answers: both halves of each. Pure.
 
-A request is signed with the site's own key, for one method, address and minute, and for one use (the
-nonce). Its header is ``Authorization: SSO <site>:<token>``; the token is an itsdangerous timed signature of
-{"m": method, "p": path with query, "n": nonce}. The answer is signed by the portal, over the same nonce,
-so that it can be neither changed nor exchanged for another one: ``SSO-Signature: <kid>.<signature>``.
+A request is signed with the site's own key. The signature covers one method and path, expires after a
+minute, and works once (the nonce). Its header is ``Authorization: SSO <site>:<token>``; the token is an
+itsdangerous timed signature of {"m": method, "p": path with query, "n": nonce}. The portal signs
+the answer, over the same nonce, so that it can be neither changed nor exchanged for another one:
+``SSO-Signature: <kid>.<signature>``.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class ResolvingSession(SessionBase):
         self._identity: Identity | None = None
         #: What the token opened, even if the user has no access to this site or a local login prevails.
         self._verified: Identity | None = None
-        #: Milliseconds until this site's part of the session expires; negative where there is none.
+        #: Milliseconds until this site's part of the session expires; negative if there is none.
         self._ttl = 0
         #: What is known to be stored; None where nothing is known, so that a save replaces everything.
         self._stored: Stored | None = None
@@ -170,7 +170,7 @@ class ResolvingSession(SessionBase):
                 self._open(stored.anonymous)
         else:
             yield from self._open_signed_in(token, identity, stored)
-        # Only now, so that no other thread takes a half-open session for resolved.
+        # Only now, so that no other thread treats a half-open session as resolved.
         self._unresolved = None
 
     def resolve(self) -> None:

@@ -170,7 +170,7 @@ class SessionStore(LoginSession):
     flush, aflush = both(flush_flow)
 
     def end_local_login_flow(self) -> Flow[None]:
-        """Delete a local login that is over. The user whom it overrode is signed in again."""
+        """Delete a local login that is over. The user it overrode becomes the current user again."""
         token = self.overridden
         yield from self.flush_flow()
         if token is not None:

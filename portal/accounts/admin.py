@@ -70,7 +70,7 @@ class UserAdmin(DjangoUserAdmin):
         return fields if request.user.is_superuser else (*fields, "is_staff", "is_superuser", "groups")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nor take over other staff, who may have more rights, by changing their email or password."""
+        """Staff must not take over other staff, who may have more rights, through email or password."""
         return self._may_touch(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -1,4 +1,4 @@
-"""The fields of a user whose changes matter outside the row."""
+"""User fields whose changes are published or audited."""
 
 from __future__ import annotations
 

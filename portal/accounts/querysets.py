@@ -90,27 +90,33 @@ class UserQuerySet(models.QuerySet["User"]):
             for row in rows.order_by().values("pk", *names):
                 send_account_changed(row["pk"], before[row["pk"]], row)
 
-    def bulk_create(  # type: ignore[override]
-        self, objs: Iterable[User], batch_size: int | None = None, **options: Any
+    def bulk_create(
+        self,
+        objs: Iterable[User],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
     ) -> list[User]:
-        """As Django's, with its options by keyword."""
+        """As Django's. An update of conflicting rows writes their new version too."""
         objs = list(objs)
         if not objs:
             return objs
         self._for_write = True
         using = self.db
-        updated = options.get("update_fields") or ()
-        if updated:
-            options["update_fields"] = [*updated, "version"]
+        updated = [*update_fields, "version"] if update_fields else None
         with transaction.atomic(using=using):
             allocated = versions.allocate(len(objs), using)
             for user, version in zip(objs, allocated, strict=True):
                 user.version = version
-            created = super().bulk_create(objs, batch_size, **options)
+            created = super().bulk_create(
+                objs, batch_size, ignore_conflicts, update_conflicts, updated, unique_fields
+            )
             # Not the subjects of ``objs``: a row that existed already has kept its own.
             rows = self.model._base_manager.using(using).filter(version__gte=allocated[0])
             notify_after_commit(using, changed=rows.values_list("pk", flat=True))
-            if "is_active" in updated:
+            if "is_active" in (updated or ()):
                 written = self.model.objects.using(using).filter(version__gte=allocated[0])
                 written.filter(is_active=False).update(is_active=False)
         return created

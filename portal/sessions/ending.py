@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Collection, Iterable
 
 from allauth.core import context
+from django.db import router, transaction
 from django.utils import timezone
 
 from portal.audit import services as audit
@@ -68,10 +69,12 @@ def end_rows(sids: Iterable[str], reason: EndReason) -> int:
     return Session.objects.filter(sid__in=list(sids)).end(reason)
 
 
-def record_sign_out(sid: str, sub: uuid.UUID) -> None:
-    """Add a sign-out at the portal to the audit log."""
+def sign_out(sid: str, sub: uuid.UUID) -> None:
+    """End a session's row on behalf of its user, and add this to the audit log, once."""
     ip = client_ip(context.request) if context.request is not None else None
-    audit.record("signed_out", sub=sub, actor=sub, sid=sid, ip=ip)
+    with transaction.atomic(using=router.db_for_write(Session)):
+        if end_rows([sid], EndReason.SIGNED_OUT):
+            audit.record("signed_out", sub=sub, actor=sub, sid=sid, ip=ip)
 
 
 def site_names() -> list[str]:

@@ -12,8 +12,7 @@ from sso_common.identity import Identity
 from sso_common.tokens import SessionToken
 
 from . import records
-from .ending import end_rows, record_sign_out
-from .models import EndReason
+from .ending import sign_out
 
 
 class Issued(NamedTuple):
@@ -61,10 +60,9 @@ class SessionStore(sessions.SessionStore):
         if identity is None:
             return
         # The row first: if Redis does not answer, the row says what is left to do.
-        yield partial(end_rows, [identity.sid], EndReason.SIGNED_OUT)
+        yield partial(sign_out, identity.sid, identity.sub)
         yield from records.remove_from_index(identity.sid, identity.sub)
         yield from super().sign_out_flow()
         self.ended = identity.sid
-        yield partial(record_sign_out, identity.sid, identity.sub)
 
     sign_out, asign_out = both(sign_out_flow)

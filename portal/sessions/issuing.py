@@ -72,7 +72,7 @@ def make_identity(user: Any, token: SessionToken, amr: Sequence[str], *, remembe
 
 
 def follow_concurrent_change(user: Any, identity: Identity) -> None:
-    """Follow a change that was committed before the session was in the index, where it would be found."""
+    """Apply a change that was committed before the index listed the session."""
     current = get_user_model().objects.filter(pk=user.pk).first()
     if current is None or not current.is_active or current.not_before > identity.auth_time:
         end_session(identity.sid, EndReason.ACCOUNT)

@@ -1,6 +1,6 @@
 """Starts sessions when users sign in, and follows changes of users and sites.
 
-A sign-out needs no receiver: ``engine.SessionStore.sign_out`` does all of it.
+A sign-out needs no receiver here: ``engine.SessionStore.sign_out`` does all of it.
 
 A Redis that cannot answer never undoes what was decided: rows say what is left to do, and
 ``following.catch_up`` does it.

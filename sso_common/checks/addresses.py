@@ -122,8 +122,8 @@ def check_proxy() -> Messages:
     if getattr(settings, "SECURE_PROXY_SSL_HEADER", None) is None:
         yield warning(
             "W008",
-            "SECURE_PROXY_SSL_HEADER is not set: where a proxy ends TLS, this site takes its own address for "
-            "http://, and the portal refuses to send users back to it.",
+            "SECURE_PROXY_SSL_HEADER is not set: where a proxy ends TLS, this site believes that its own "
+            "address is http://, and the portal refuses to send users back to it.",
             'Write in the settings: SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https"), and let '
             "the proxy always set that header. Where this server speaks TLS itself, write: "
             'SILENCED_SYSTEM_CHECKS = ["sso.W008"]',

@@ -16,6 +16,6 @@ def imported(path: str) -> object:
 
 
 def imported_class(path: str) -> type:
-    """Return the class that a dotted path names, or ``NoneType``, which is a subclass of nothing wanted."""
+    """Return the class that a dotted path names, or ``NoneType`` if it is not a class."""
     found = imported(path)
     return found if isinstance(found, type) else NoneType

@@ -26,7 +26,7 @@ def check_backends() -> Messages:
             '"django.contrib.auth.backends.ModelBackend"]',
         )
     if apps.is_installed("django.contrib.admin") and not is_portal():
-        # Not above: a site without the admin must not import it.
+        # Imported here, because a site without the admin cannot import it.
         from sso_common.admin import SSOAdminSite
 
         site = getattr(apps.get_app_config("admin"), "default_site", "")

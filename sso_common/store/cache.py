@@ -1,4 +1,4 @@
-"""``CACHES["sso"]``: what django-redis needs to know of this package."""
+"""``CACHES["sso"]``: the connection factories for django-redis."""
 
 from __future__ import annotations
 

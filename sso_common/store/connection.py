@@ -44,7 +44,7 @@ def client() -> redis.Redis:
 
 @functools.lru_cache(maxsize=1)
 def server() -> Server | Cluster:
-    """What commands are sent to: the single server, or the cluster."""
+    """Return the server or cluster that receives commands."""
     dsn = conf.dsn()
     if dsn.is_cluster:
         return Cluster(shared_client(dsn.redis_login_url))

@@ -87,7 +87,7 @@ return redis.call('HGETALL', KEYS[1])
 )
 
 # ARGV: the identity's name, the field that says so, then fields and values. A field that exists keeps
-# its value. Returns 0 where the session has ended, 2 where this has been adopted before.
+# its value. Returns 0 if the session has ended, 2 if this was adopted before.
 ADOPT = Script(
     """
 local ttl = redis.call('PTTL', ARGV[1])

@@ -35,7 +35,7 @@ class StoredSession(NamedTuple):
 
     #: The identity record as it is stored, or None.
     record: bytes | None
-    #: Milliseconds until the site session expires; negative where there is none. It never outlives the
+    #: Milliseconds until the site session expires; negative if there is none. It never outlives the
     #: record. It may expire earlier, because other sites extend the record only.
     ttl: int
     #: The site session: encoded values by field name.
@@ -138,7 +138,7 @@ class Adoption(enum.IntEnum):
     #: Nothing: the signed-in session has ended.
     ENDED = 0
     MOVED = 1
-    #: A crash or another request had prevented the deletion only.
+    #: It had been adopted before; only the deletion was missing.
     MOVED_BEFORE = 2
 
 
@@ -191,8 +191,8 @@ def end_session(sid: str, sub: object) -> Flow[None]:
 def extend_session(sid: str, milliseconds: int, *, is_first_visit: bool) -> Flow[None]:
     """Extend a session's idle timeout. Never shortens it, and never brings a session back.
 
-    The first visit leaves a marker: without it, this site has no time to live to go by, and would
-    extend the session in every request.
+    The first visit leaves a marker: without it, this site cannot tell when it last extended the
+    session, and would extend it in every request.
     """
     identity = identity_key(conf.dsn().namespace, sid)
     touch = ("PEXPIRE", identity, milliseconds, "GT")

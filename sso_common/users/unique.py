@@ -85,8 +85,8 @@ class UniqueField:
 
     def keeps(self, change: Change) -> bool:
         """Whether the user already has the value."""
-        value = change.values[self.name]
-        return bool(value) and not change.is_new and fold(getattr(change.user, self.name)) == fold(value)
+        wanted, present = change.values[self.name], getattr(change.user, self.name)
+        return bool(wanted and present) and not change.is_new and fold(present) == fold(wanted)
 
     def replace_value(self, user: Any, sub: uuid.UUID, value: str) -> Any:
         setattr(user, self.name, self.mapper.alternatives(self.field, value, sub)[-1])

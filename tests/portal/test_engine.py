@@ -10,7 +10,7 @@ from django.contrib.auth import logout
 from django.http import HttpRequest
 
 from portal.audit.models import AuditEvent
-from portal.sessions import ending, issuing
+from portal.sessions import ending, following, issuing
 from portal.sessions.engine import SessionStore
 from portal.sessions.models import EndReason, Session
 from sso_common import sessions, store
@@ -125,6 +125,22 @@ def test_a_sign_out_without_redis_is_remembered_by_the_row(anna: Any, valkey: Va
 
     assert session.ended is None
     assert Session.objects.get().ended_reason == "signed_out"
+
+
+def test_a_sign_out_that_redis_finishes_later_is_audited_once(anna: Any, valkey: ValkeyServer) -> None:
+    token = enter(SessionStore(), anna)
+    valkey.admin.execute_command("ACL SETUSER", "default", "-unlink")
+    try:
+        for _ in range(2):  # people try again
+            with pytest.raises(StoreUnavailable):
+                SessionStore(token=token).sign_out()
+    finally:
+        valkey.admin.execute_command("ACL SETUSER", "default", "+@all")
+
+    following.catch_up()
+
+    assert not is_live(token.sid)
+    assert AuditEvent.objects.filter(kind="signed_out", sid=token.sid).count() == 1
 
 
 def test_logout_ends_and_records_the_session_once(anna: Any) -> None:

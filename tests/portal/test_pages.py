@@ -251,6 +251,19 @@ def test_admin_redirects_visitors_to_the_portals_sign_in() -> None:
     assert response.redirect_chain[-1][0] == "/accounts/login/?next=/admin/registry/site/"
 
 
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [("https://a.sso.localhost/x", "/admin/"), ("//a.sso.localhost", "/admin/"), ("/admin/x/", "/admin/x/")],
+)
+def test_admins_login_redirects_staff_within_the_portal_only(target: str, location: str) -> None:
+    registry.register("site_a", "https://a.sso.localhost")
+    person("cleo", is_staff=True)
+    client = browser()
+    sign_in(client, "cleo")
+
+    assert client.get("/admin/login/", {"next": target})["Location"] == location
+
+
 def test_admin_answers_403_without_a_loop_for_users_who_are_not_staff() -> None:
     person()
     client = browser()

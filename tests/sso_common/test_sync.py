@@ -21,9 +21,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 from django.test import override_settings
 
-from sso_common import conf, feed, store, sync, testing
+from sso_common import conf, feed, follow, store, sync, testing
 from sso_common.exceptions import FeedRewound, MalformedFeed, PortalUnavailable
 from sso_common.follow import MAX_PAUSE, Attempts, event_id, order
 from sso_common.management.commands.sso_sync import ProgressLog
@@ -403,6 +404,37 @@ def test_terminal_shows_progress_and_json_does_not(portal: Portal, monkeypatch: 
 
     assert "2 users so far (version 2 of 4)\n4 users so far" in terminal.getvalue()
     assert machine.getvalue().count("\n") == 1
+
+
+class Collected:
+    """An object whose end comes at the same moment as a signal, which discards the exception."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):  # lets Python run its handler here
+            pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [None, DatabaseError("a function that SQLite calls failed")])
+def test_sigterm_whose_exception_is_lost_stops_following(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    calls: list[int] = []
+
+    def sync_once() -> UpsertResult:
+        calls.append(1)
+        assert len(calls) == 1
+        Collected()
+        if error:
+            raise error
+        return UpsertResult()
+
+    monkeypatch.setattr(follow, "sync_once", sync_once)
+    out = io.StringIO()
+    call_command("sso_sync", "--follow", stdout=out)
+
+    assert out.getvalue().endswith("Stopped.\n")
 
 
 def test_command_restores_signal_handlers(portal: Portal) -> None:

@@ -772,3 +772,21 @@ def test_deactivation_of_missing_users_sends_signals() -> None:
 
     assert seen == [("ada", False), ("ada", False)]
     assert User.objects.get().is_active is False
+
+
+def test_a_receiver_that_fails_keeps_nobody_active() -> None:
+    upsert_users([person("ada"), person("ben")])
+
+    def receiver(instance: Any, **_: Any) -> None:
+        if instance.username == "ada":
+            raise AttributeError("ada has no profile")
+
+    post_save.connect(receiver, sender=User)
+    try:
+        deactivated = deactivate_accounts([person("ada").sub, person("ben").sub])
+    finally:
+        post_save.disconnect(receiver, sender=User)
+
+    assert deactivated == 2
+    assert not User.objects.filter(is_active=True).exists()
+    assert not Account.objects.filter(is_active=True).exists()

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from types import FrameType
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -58,14 +59,12 @@ class Command(BaseCommand):
         modes = {"follow": self.follow, "full": self.full, "verify": self.verify}
         run = next((modes[name] for name in modes if options[name]), self.once)
         try:
-            with interrupted_by_sigterm():
+            with interrupted_by_sigterm() as self.received:
                 run()
         except KeyboardInterrupt:
-            if not options["follow"]:
-                raise CommandError(
-                    "Stopped. What was applied stays, and the next run continues from there.", returncode=130
-                ) from None
-            self.say("Stopped.")
+            raise CommandError(
+                "Stopped. What was applied stays, and the next run continues from there.", returncode=130
+            ) from None
         except (SSOError, DatabaseFailure) as error:
             raise CommandError(explain(error), returncode=2) from error
 
@@ -111,8 +110,10 @@ class Command(BaseCommand):
 
     def follow(self) -> None:
         self.say(f"Following the portal's feed from version {FeedCursor.load().position}.")
-        for result in follow_feed():
-            self.say(f"{sentence(result)} [{FeedCursor.load().position}]")
+        with contextlib.suppress(KeyboardInterrupt):
+            for result in follow_feed(lambda: bool(self.received)):
+                self.say(f"{sentence(result)} [{FeedCursor.load().position}]")
+        self.say("Stopped.")
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
@@ -124,14 +125,18 @@ class Command(BaseCommand):
 
 
 @contextlib.contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Raise ``KeyboardInterrupt`` on SIGTERM as on Ctrl-C, also where a shell ignores SIGINT."""
-    previous = {
-        number: signal.signal(number, signal.default_int_handler)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def interrupted_by_sigterm() -> Iterator[list[int]]:
+    """Raise ``KeyboardInterrupt`` on SIGTERM as on Ctrl-C, also where a shell ignores SIGINT. Yields a
+    list to which each signal is added."""
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

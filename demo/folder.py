@@ -43,7 +43,7 @@ class DataFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise Refused(
-                f"Another demo is using {self.path}: stop it, or choose another folder with DATA_DIR=."
+                f"Another demo is using {self.path}: stop it, or choose another port and folder with PORT=."
             ) from error
         for log in logs.glob("*.log"):
             log.replace(log.with_suffix(".log.1"))

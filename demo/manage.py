@@ -23,7 +23,11 @@ def main(arguments: list[str]) -> int:
         return 1
     folder = DataFolder(options.data_dir)
     if not folder.credentials.exists():
-        print(f"There is no demo in {folder.path}: run `make demo` first.", file=sys.stderr)
+        print(
+            f"No demo has been started in {folder.path}. Run `make demo` first. If it was started with PORT= "
+            "or other options, pass the same options to this command.",
+            file=sys.stderr,
+        )
         return 1
     environment = projects.environment("portal", options, folder, credentials.read(folder.credentials))
     return subprocess.run(projects.manage("portal", *command), env=environment, check=False).returncode

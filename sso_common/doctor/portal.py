@@ -129,7 +129,8 @@ def feed_position(status: PortalStatus) -> Finding:
     if cursor.synced_at is None:
         return warning("feed", "This site has never read the portal's feed of users.", FOLLOW)
     age = (timezone.now() - cursor.synced_at).total_seconds()
-    message = f"This site is {behind} versions behind the portal. It last read the feed {age:.0f} s ago."
+    place = f"is {behind} versions behind the portal" if behind else "is up to date with the portal"
+    message = f"This site {place}. It last read the feed {age:.0f} s ago."
     if behind and age > max(STALE, 3 * conf.poll_interval()):
         return warning("feed", message, FOLLOW)
     return ok("feed", message)

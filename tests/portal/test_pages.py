@@ -33,6 +33,18 @@ def test_home_invites_visitors_and_shows_no_sites() -> None:
     assert "a.sso.localhost" not in page.text
 
 
+def test_the_colour_of_a_site_stays_the_same_when_others_come() -> None:
+    registry.register("zoo", "https://zoo.sso.localhost", title="Zoo")
+    person()
+    client = browser()
+    sign_in(client)
+    before = re.findall(r"tint-\d", client.get("/").text)
+
+    registry.register("art", "https://art.sso.localhost", title="Art")
+
+    assert re.findall(r"tint-\d", client.get("/").text)[1:] == before
+
+
 def test_home_lists_the_sites_that_a_user_has_access_to() -> None:
     registry.register("open", "https://open.sso.localhost", title="Open")
     registry.register(

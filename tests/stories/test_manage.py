@@ -43,4 +43,4 @@ def test_without_a_running_demo_one_sentence_says_so(tmp_path: Path) -> None:
     done = manage(tmp_path, [], "sso_site", "list")
 
     assert done.returncode == 1
-    assert done.stderr.strip() == f"There is no demo in {tmp_path}: run `make demo` first."
+    assert f"No demo has been started in {tmp_path}. Run `make demo` first." in done.stderr

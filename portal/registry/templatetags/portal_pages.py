@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import template
 from django.conf import settings
@@ -13,6 +13,9 @@ from portal.registry.destinations import site_at
 from portal.registry.models import Site
 
 register = template.Library()
+
+#: Colours in ``portal.css``: tint-0, tint-1, …
+TINTS: Final = 6
 
 
 @register.filter
@@ -34,6 +37,12 @@ def without_placeholder(field: BoundField) -> BoundField:
 def host(origin: str) -> str:
     """Remove the scheme from an origin."""
     return origin.partition("://")[2]
+
+
+@register.filter
+def tint(pk: int) -> int:
+    """Return the number of a site's colour, which stays the same when sites come and go."""
+    return pk % TINTS
 
 
 @register.simple_tag

@@ -83,7 +83,9 @@ class Command(BaseCommand):
             acl.set_site_user(site)
             self._hint(f"{site.name} is already registered as {site.origin}.")
         else:
-            raise CommandError(f"{name} is already registered as {site.origin}.")
+            raise CommandError(
+                f"{name} is already registered as {site.origin}. Its DSN: manage.py sso_site dsn {name}"
+            )
         self._print_dsn(name)
 
     def _list(self, options: dict[str, Any]) -> None:

@@ -24,8 +24,6 @@ OPTIONS: Final = {
     "redis": ("REDIS_PORT", "--redis-port"),
 }
 
-_claims: list[socket.socket] = []
-
 
 def is_free(port: int) -> bool:
     """Whether a server can listen on this port of 127.0.0.1."""
@@ -63,7 +61,7 @@ def _claim(port: int) -> bool:
         pass
     else:
         if is_free(port):
-            _claims.append(claim)
+            claim.detach()  # stays open without an object that Python would report as not closed
             return True
     claim.close()
     return False

@@ -179,7 +179,10 @@ class ResolvingSession(SessionBase):
             self.run(self.resolve_flow())
 
     async def aresolve(self) -> None:
-        """``resolve`` for async code. In a thread, so that the lock holds for coroutines, too."""
+        """``resolve`` for async code. In a thread, so that the lock holds for coroutines, too.
+
+        Not ``asyncio.to_thread``: a hook of the site may call ``async_to_sync``, which needs the loop.
+        """
         if self._unresolved is not None:
             await sync_to_async(self.resolve, thread_sensitive=False)()
 

@@ -3,11 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from portal.sessions.views import sign_in
+
 from . import views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("account/", include("portal.account_urls")),
+    path("accounts/login/", sign_in, name="account_login"),
     path("accounts/", include("allauth.account.urls")),
     path("sso/v1/", include("portal.sessions.urls")),
     path("sso/v1/", include("portal.feed.urls")),

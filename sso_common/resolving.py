@@ -19,7 +19,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from . import conf, flows, idle, store
 from .admission import require_admission
 from .adoption import OVERRIDDEN_SID, adoptable
-from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
+from .exceptions import NoIdentity, SSOError, StoreUnavailable, Unavailable, Untrusted
 from .fields import Fields, Stored, decode_fields, encode_fields
 from .flows import Commands, Flow, both
 from .identity import Identity, verify_identity
@@ -58,8 +58,6 @@ class ResolvingSession(SessionBase):
         refusal: SSOError | None = None,
     ) -> None:
         super().__init__(session_key)
-        #: The sid in the browser's cookie, whether or not its token opened the session.
-        self.presented_sid = None if token is None else token.sid
         self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None
@@ -163,7 +161,9 @@ class ResolvingSession(SessionBase):
         if self._unresolved is not token:
             return  # resolved or signed out in the meantime
         try:
-            identity = self._verify(token, stored.record)
+            identity = yield from self.verify_flow(token, stored.record)
+        except Unavailable:
+            raise
         except SSOError as refusal:
             self.refuse(refusal)
             if not hasattr(self, "_session_cache"):
@@ -186,7 +186,12 @@ class ResolvingSession(SessionBase):
         if self._unresolved is not None:
             await sync_to_async(self.resolve, thread_sensitive=False)()
 
-    def _verify(self, token: SessionToken, record: bytes | None) -> Identity:
+    def verify_flow(self, token: SessionToken, record: bytes | None) -> Flow[Identity]:
+        """Verify what the token opens, and that the user has access. The portal verifies more.
+
+        Raises the reason why no user is signed in.
+        """
+        yield from ()  # at a site, there is nothing to wait for
         if record is None:
             raise NoIdentity
         dsn = conf.dsn()

@@ -2,42 +2,80 @@
 
 from __future__ import annotations
 
+import functools
 from functools import partial
 from typing import NamedTuple
 
 from sso_common import sessions, store
 from sso_common.adoption import adoptable
+from sso_common.exceptions import Absent
 from sso_common.flows import Flow, both
 from sso_common.identity import Identity
 from sso_common.tokens import SessionToken
 
 from . import records
 from .ending import sign_out
+from .issuing import Issued
+from .models import Session
 
 
-class Issued(NamedTuple):
-    """A session that a request has started. Its token goes into the SSO cookie."""
+class AnotherBrowser(Absent):
+    """The SSO cookie came without the portal's own cookie for the same session."""
 
-    token: SessionToken
-    #: Seconds that the cookie lives; None until the browser is closed.
-    max_age: int | None
+    reason = "another-browser"
+
+
+class NewCookies(NamedTuple):
+    """What a response sets."""
+
+    token: SessionToken | None = None
+    portal_token: SessionToken | None = None
+    #: In seconds; None until the browser is closed.
+    max_age: int | None = None
 
 
 class SessionStore(sessions.SessionStore):
     """``SESSION_ENGINE = "portal.sessions.engine"``."""
 
-    issued: Issued | None = None
-    #: The sid of a session that has ended. Its token must leave the SSO cookie.
-    ended: str | None = None
+    #: The token in the portal's own cookie.
+    portal_token: SessionToken | None = None
+    new_cookies: NewCookies | None = None
+    #: Whether the session of the SSO cookie has ended, so that the cookie can be deleted.
+    is_over = False
 
     def begin_local_login(self) -> None:
         """Do nothing: every login here is one at the portal, and ``enter`` follows."""
 
-    def enter(self, token: SessionToken, identity: Identity, max_age: int | None = None) -> None:
+    @functools.cached_property
+    def portal_row(self) -> Session | None:
+        """The live session that the portal's own cookie opens, as the database has it."""
+        if self.portal_token is None:
+            return None
+        return Session.objects.opened_by(self.portal_token).select_related("user").first()
+
+    def verify_flow(self, token: SessionToken, record: bytes | None) -> Flow[Identity]:
+        """As at a site; and the portal's own cookie must open the same session, live in the database.
+
+        Every site receives its visitors' SSO cookies, and a compromised one could replay them here.
+        """
+        identity = yield from super().verify_flow(token, record)
+        row = yield partial(getattr, self, "portal_row")
+        if row is None or row.sid != token.sid:
+            raise AnotherBrowser(token.sid)
+        return identity
+
+    @property
+    def identity_at_sites(self) -> Identity | None:
+        """What the SSO cookie opens at the sites, although it opens nothing here."""
+        self.resolve()
+        return self._verified if isinstance(self.refusal, AnotherBrowser) else None
+
+    def enter(self, issued: Issued) -> None:
         """Become the signed-in session that the portal has just issued.
 
         The data is kept, except for keys that are never adopted, and unless it belongs to another user.
         """
+        token, identity = issued.token, issued.identity
         data = adoptable(self.load_data())
         if self._identity is not None and self._identity.sub != identity.sub:
             data = {}
@@ -48,7 +86,8 @@ class SessionStore(sessions.SessionStore):
         self._session_key = token.sid
         self._session_cache, self._stored = data, None
         self.modified = True
-        self.issued = Issued(token, max_age)
+        max_age = identity.exp - identity.auth_time if issued.remember else None
+        self.new_cookies = NewCookies(token, issued.portal_token, max_age)
         if anonymous_key is not None:
             self.is_cookie_stale = True
             self.run(store.delete_anonymous(anonymous_key))
@@ -63,6 +102,6 @@ class SessionStore(sessions.SessionStore):
         yield partial(sign_out, identity.sid, identity.sub)
         yield from records.remove_from_index(identity.sid, identity.sub)
         yield from super().sign_out_flow()
-        self.ended = identity.sid
+        self.is_over = True
 
     sign_out, asign_out = both(sign_out_flow)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -19,6 +19,7 @@ from sso_common.tokens import SessionToken, mint_token
 from . import records
 from .ending import end_session
 from .models import EndReason, Session
+from .portal_cookie import sso_token
 from .resigning import resign
 from .signing import sign_record
 from .visitors import Visitor
@@ -26,11 +27,21 @@ from .visitors import Visitor
 NO_VISITOR = Visitor()
 
 
-def issue(
-    user: Any, *, amr: Sequence[str], remember: bool, visitor: Visitor = NO_VISITOR
-) -> tuple[SessionToken, Identity]:
+class Issued(NamedTuple):
+    """A session that the portal has started."""
+
+    #: Goes into the SSO cookie.
+    token: SessionToken
+    #: Goes into the portal's own cookie.
+    portal_token: SessionToken
+    identity: Identity
+    remember: bool
+
+
+def issue(user: Any, *, amr: Sequence[str], remember: bool, visitor: Visitor = NO_VISITOR) -> Issued:
     """Start a session: a row, an identity record and an index entry. Raises ``StoreUnavailable``."""
-    token = mint_token()
+    portal_token = mint_token()
+    token = sso_token(portal_token)
     identity = make_identity(user, token, amr, remember=remember)
     with transaction.atomic():
         Session.objects.create(
@@ -42,13 +53,13 @@ def issue(
             remember=remember,
             ip=visitor.ip,
             user_agent=visitor.user_agent[:300],
-            replaces=visitor.replaces,
+            portal_bind=portal_token.bind,
         )
         # Inside of the transaction: if Redis refuses, there is no row either.
         record = sign_record(identity)
         store.run(records.write_record(user.pk, token.sid, record, identity.idle, identity.exp))
     follow_concurrent_change(user, identity)
-    return token, identity
+    return Issued(token, portal_token, identity, remember)
 
 
 def make_identity(user: Any, token: SessionToken, amr: Sequence[str], *, remember: bool) -> Identity:

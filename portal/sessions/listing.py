@@ -37,8 +37,3 @@ def live_sessions(user: Any, current_sid: str | None = None) -> list[LiveSession
         last_used = now + datetime.timedelta(milliseconds=milliseconds) - datetime.timedelta(seconds=row.idle)
         sessions.append(LiveSession(row, max(last_used, row.auth_time), sid == current_sid))
     return sorted(sessions, key=lambda each: (each.is_current, each.last_used), reverse=True)
-
-
-def is_replaced(sid: str) -> bool:
-    """Return whether the browser that had this session has signed in again since."""
-    return Session.objects.filter(replaces=sid).exists()

@@ -1,4 +1,4 @@
-"""The portal's session middleware: the only code that sets or deletes the SSO cookie."""
+"""The portal's session middleware: the only code that sets or deletes the SSO cookie and the portal's own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
 from sso_common.middleware import SessionMiddleware
 
+from . import portal_cookie
 from .engine import SessionStore
-from .listing import is_replaced
 
 
 class PortalSessionMiddleware(SessionMiddleware):
-    """``sso_common``'s middleware, and the SSO cookie."""
+    """``sso_common``'s middleware, the SSO cookie, and the portal's own cookie."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        cast(SessionStore, request.session).portal_token = portal_cookie.take_token(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """As ``sso_common``'s. Also handles allauth's rate limits, which use Redis before the session."""
@@ -25,15 +29,16 @@ class PortalSessionMiddleware(SessionMiddleware):
         return super().process_exception(request, exception)
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
-        """Set the token of a session that was started, or delete that of a session that has ended.
-
-        Nothing is deleted if that might delete the cookie of a newer sign-in. The old cookie is harmless:
-        it opens nothing.
-        """
+        """Set the cookies of a session that was started or restored, or delete the SSO cookie of one that
+        has ended."""
         session = cast(SessionStore, request.session)
-        if session.issued is not None and response.status_code < 500:
-            set_sso_cookie(response, session.issued.token.value, session.issued.max_age)
-        elif session.ended is not None and not is_replaced(session.ended):
+        if session.new_cookies is not None and response.status_code < 500:
+            token, portal_token, max_age = session.new_cookies
+            if token is not None:
+                set_sso_cookie(response, token.value, max_age)
+            if portal_token is not None:
+                portal_cookie.set_cookie(response, portal_token, max_age)
+        elif session.is_over:
             delete_sso_cookie(response)
 
 

@@ -1,7 +1,8 @@
 """The sessions that the portal has issued.
 
-Who is signed in depends on the identity records in Redis alone. These rows are what users see in their
-account, and they outlive Redis: an ended session that a failover brings back is deleted again.
+Who is signed in at a site depends on the identity record in Redis. At the portal, the session's row must be
+live, too. The rows are what users see in their account, and they outlive Redis: an ended session that a
+failover brings back is deleted again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from sso_common.tokens import SessionToken
 
 from .devices import device_name
 
@@ -38,6 +41,10 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Ended sessions whose records may still be in Redis."""
         return self.filter(ended_at__isnull=False, is_gone=False)
 
+    def opened_by(self, portal_token: SessionToken) -> SessionQuerySet:
+        """The session that the portal's own cookie opens."""
+        return self.live().filter(sid=portal_token.sid, portal_bind=portal_token.bind)
+
     def subjects(self) -> Any:
         """The subjects who have these sessions."""
         return self.values_list("user_id", flat=True).distinct().order_by("user_id")
@@ -48,7 +55,7 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
 
 class Session(models.Model):
-    """One sign-in. Contains no secret."""
+    """One sign-in. Contains no secret, only a hash of one."""
 
     sid = models.CharField(_("session"), max_length=22, primary_key=True)
     # Without a constraint: the row outlives the user, whose sessions may come back with an old Redis.
@@ -65,8 +72,9 @@ class Session(models.Model):
     remember = models.BooleanField(_("remembered"), default=False)
     ip = models.GenericIPAddressField(_("address"), null=True, blank=True)
     user_agent = models.CharField(_("browser"), max_length=300, blank=True)
-    #: The session whose cookie this sign-in overwrites in the browser.
-    replaces = models.CharField(max_length=22, blank=True, db_index=True)
+    #: SHA-256 of the secret in the portal's own cookie, base64url. Empty in a session that is older than
+    #: that cookie.
+    portal_bind = models.CharField(max_length=43, blank=True, db_default="", editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     ended_reason = models.CharField(_("why"), max_length=16, choices=EndReason.choices, blank=True)
 

@@ -54,13 +54,15 @@ def start_session(request: HttpRequest, user: Any, **_: Any) -> None:
     # A request of a test's ``force_login`` has a session and no ``sso``; there is no browser.
     if session is None or not hasattr(request, "sso"):
         return
-    if session.identity is not None:
-        end_session(session.identity.sid, EndReason.REPLACED)
+    # What the browser had, by either cookie.
+    former = (session.identity, session.identity_at_sites, session.portal_row)
+    for sid in {each.sid for each in former if each is not None}:
+        end_session(sid, EndReason.REPLACED)
     remember = bool(session.pop(REMEMBER_KEY, False))
-    visitor = visitor_of(request, session.presented_sid)
-    token, identity = issue(user, amr=methods_of(request), remember=remember, visitor=visitor)
-    session.enter(token, identity, max_age=identity.exp - identity.auth_time if remember else None)
-    audit.record("signed_in", sub=user.pk, actor=user.pk, sid=token.sid, ip=visitor.ip)
+    visitor = visitor_of(request)
+    issued = issue(user, amr=methods_of(request), remember=remember, visitor=visitor)
+    session.enter(issued)
+    audit.record("signed_in", sub=user.pk, actor=user.pk, sid=issued.token.sid, ip=visitor.ip)
     try_to_catch_up()
 
 

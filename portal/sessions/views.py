@@ -1,13 +1,15 @@
-"""The two addresses to which sites redirect browsers: ``/sso/v1/enter`` and ``/sso/v1/signed-out``.
+"""The hop (``/sso/v1/enter``), the signed-out page (``/sso/v1/signed-out``), and the sign-in page.
 
-They are a contract with all sites, and do not depend on allauth's addresses.
+Sites redirect browsers to the first two. They are a contract with all sites, and do not depend on allauth's
+addresses.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 from urllib.parse import urlencode
 
+from allauth.account.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,6 +20,11 @@ from portal.registry.destinations import checked_next, site_at
 from sso_common.exceptions import IdentityExpired, NoIdentity
 
 from .engine import SessionStore
+from .restoring import restore
+
+#: Marks an address to which the hop redirects, so that a browser that refuses the cookies is not redirected
+#: for ever.
+CHECKED: Final = "checked"
 
 
 @never_cache
@@ -27,7 +34,20 @@ def enter(request: HttpRequest) -> HttpResponse:
     target = checked_next(request.GET.get("next", "")) or reverse("home")
     if request.user.is_authenticated:
         return HttpResponseRedirect(target)
-    return HttpResponseRedirect(f"{reverse('account_login')}?{urlencode({'next': target})}")
+    query = urlencode({"next": target, CHECKED: "1"})
+    is_restored = CHECKED not in request.GET and restore(cast(SessionStore, request.session))
+    return HttpResponseRedirect(f"{reverse('enter' if is_restored else 'account_login')}?{query}")
+
+
+@never_cache
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """allauth's sign-in page, for browsers in which no session goes on."""
+    session = cast(SessionStore, request.session)
+    may_restore = request.method == "GET" and CHECKED not in request.GET and session.identity is None
+    if may_restore and (session.portal_row is not None or session.identity_at_sites is not None):
+        query = urlencode({"next": request.GET.get("next", "")})
+        return HttpResponseRedirect(f"{reverse('enter')}?{query}")
+    return cast(HttpResponse, LoginView.as_view()(request))
 
 
 @never_cache
@@ -35,12 +55,16 @@ def enter(request: HttpRequest) -> HttpResponse:
 def signed_out(request: HttpRequest) -> HttpResponse:
     """Say that the user is signed out, and delete an SSO cookie that opens nothing any more.
 
-    Users who are still signed in stay so: a link to this page signs no one out.
+    Users who are still signed in stay so: a link to this page signs no one out. If the answer comes late and
+    deletes the cookie of a newer sign-in, the hop restores it.
     """
     session = cast(SessionStore, request.session)
-    if session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired):
-        session.ended = session.presented_sid
+    session.is_over = session.identity is None and isinstance(session.refusal, NoIdentity | IdentityExpired)
     target = checked_next(request.GET.get("next", ""))
     site = site_at(target)
-    context = {"back_to": target if site else None, "back_title": site.title if site else ""}
+    context = {
+        "is_signed_in": request.user.is_authenticated or session.identity_at_sites is not None,
+        "back_to": target if site else None,
+        "back_title": site.title if site else "",
+    }
     return render(request, "signed_out.html", context)

@@ -20,14 +20,11 @@ class Visitor:
 
     ip: str | None = None
     user_agent: str = ""
-    #: The sid in the cookie that this sign-in overwrites.
-    replaces: str = ""
 
 
-def visitor_of(request: HttpRequest, presented_sid: str | None) -> Visitor:
+def visitor_of(request: HttpRequest) -> Visitor:
     """Return where a request comes from."""
-    user_agent = request.headers.get("User-Agent", "")
-    return Visitor(ip=client_ip(request), user_agent=user_agent, replaces=presented_sid or "")
+    return Visitor(ip=client_ip(request), user_agent=request.headers.get("User-Agent", ""))
 
 
 def client_ip(request: HttpRequest) -> str | None:

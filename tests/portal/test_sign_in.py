@@ -149,8 +149,6 @@ def test_attack_planted_sso_cookie_is_replaced_at_sign_in() -> None:
     sign_in(mallory, "mallory")
     client.cookies[SSO] = mallory.cookies[SSO].value
 
-    sign_in(client)  # does nothing, because a user is signed in
-    client.post("/accounts/logout/")
     sign_in(client)
 
     assert identity_of(token_of(client)).user.username == "anna"
@@ -190,8 +188,9 @@ def test_sign_out_ends_the_session_everywhere_and_deletes_the_cookie(valkey: Val
     person()
     client = browser()
     sign_in(client)
-    token, stolen = token_of(client), browser()
-    stolen.cookies[SSO] = token.value
+    stolen = browser()
+    for name in (SSO, "__Host-portal"):
+        stolen.cookies[name] = client.cookies[name].value
     assert is_signed_in(stolen)
 
     response = client.post("/accounts/logout/")
@@ -259,19 +258,6 @@ def test_signed_out_page_deletes_the_cookie_of_a_session_that_ended_at_a_site() 
 
     assert "You're signed out" in response.text
     assert cookies_set(response)[SSO]["max-age"] == 0
-
-
-def test_late_response_does_not_delete_the_cookie_of_a_newer_sign_in() -> None:
-    user = person()
-    slow, fast = browser(), browser()
-    sign_in(slow)
-    fast.cookies[SSO] = slow.cookies[SSO].value
-    store.run(store.end_session(token_of(slow).sid, user.pk))
-
-    sign_in(fast)  # in another tab, before the first tab gets its response
-    response = slow.get("/sso/v1/signed-out")
-
-    assert SSO not in cookies_set(response)
 
 
 @pytest.mark.parametrize("value", ["", "x", "A" * 22 + "." + "A" * 43, "A" * 5000])

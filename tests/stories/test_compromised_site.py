@@ -123,6 +123,24 @@ def test_attack_site_a_cannot_list_keys_or_administer_redis(
     assert topology.redis.ping()
 
 
+def test_attack_the_cookie_that_site_a_receives_opens_nothing_at_the_portal(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    mia = new_person("Mia")
+    visitor.sign_in(mia)
+    received = visitor.cookies_for("site_a")
+    assert visitor.sso_cookie_name in received
+    assert "__Host-portal" not in received
+
+    answers = [
+        visitor.topology.get("portal", path, cookies=received)
+        for path in ("/", "/account/", "/accounts/email/", "/sso/v1/enter", "/accounts/login/", "/admin/")
+    ]
+
+    assert [answer.status for answer in answers] == [200, 302, 302, 302, 302, 302]
+    assert not any(mia.name in answer.body or "__Host-portal" in str(answer.headers) for answer in answers)
+
+
 def test_attack_no_part_accepts_a_record_that_site_a_has_signed(
     visitor: Visitor, new_person: Callable[..., Person], stolen: Dsn
 ) -> None:

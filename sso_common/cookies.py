@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from django.conf import settings
@@ -13,6 +14,31 @@ from . import conf
 from .exceptions import ConflictingTokens, MalformedToken, SSOError
 from .sessions import SessionStore
 from .tokens import SessionToken, parse_token
+
+security_logger = logging.getLogger("django.security.sso")
+
+
+def drop_disguised(request: HttpRequest) -> None:
+    """Remove cookies with names that Django would strip to another name.
+
+    A sibling host may not set a ``__Host-`` cookie, but a script can set U+2000 and the same name (Chromium
+    156). Django would take that for the genuine one.
+    """
+    header = request.META.get("HTTP_COOKIE", "")
+    if header.isascii() and header.isprintable():
+        return
+    sent = header.split(";")
+    exact = [each for each in sent if not is_disguised(each.partition("=")[0])]
+    if len(exact) < len(sent):
+        security_logger.warning("Ignored a cookie with a name that is not exactly what Django takes it for")
+        request.META["HTTP_COOKIE"] = ";".join(exact)
+        request.__dict__.pop("COOKIES", None)  # Django parses the header again
+
+
+def is_disguised(name: str) -> bool:
+    """Whether Django would strip more of a cookie's name than the blanks that HTTP allows."""
+    decoded = name.encode("latin-1", "replace").decode("utf-8", "replace")  # as WSGI requests have it
+    return any(each.strip() != each.strip(" \t") for each in (name, decoded))
 
 
 def take_token(request: HttpRequest) -> tuple[SessionToken | None, SSOError | None]:

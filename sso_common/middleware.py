@@ -52,6 +52,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         return await sync_to_async(self.process_response, thread_sensitive=False)(request, response)
 
     def process_request(self, request: HttpRequest) -> None:
+        cookies.drop_disguised(request)
         token, refusal = cookies.take_token(request)
         store_class = cast(type[SessionStore], self.SessionStore)
         request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)

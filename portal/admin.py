@@ -11,7 +11,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
 
 from portal.registry.destinations import safe_next
 
@@ -34,8 +37,9 @@ class PortalAdminSite(AdminSite):
             raise PermissionDenied
         return redirect_to_login(target)
 
+    @method_decorator([never_cache, require_POST])
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Sign out everywhere."""
+        """Sign out everywhere. Django protects it from CSRF, but only for POST."""
         logout(request)
         return redirect("signed_out")
 

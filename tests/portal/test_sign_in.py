@@ -219,8 +219,37 @@ def test_get_request_does_not_sign_out() -> None:
     assert is_signed_in(client)
 
 
+@pytest.mark.parametrize("method", ["get", "head", "options"])
 @pytest.mark.parametrize(
-    "path", ["/accounts/logout/", "/account/sessions/end-all/", "/account/sessions/end/"]
+    "path",
+    [
+        "/accounts/logout/",
+        "/admin/logout/",
+        "/sso/logout/",
+        "/account/sessions/end-all/",
+        "/account/sessions/end/",
+    ],
+)
+def test_attack_link_or_image_signs_nobody_out(path: str, method: str) -> None:
+    person(is_staff=True)
+    client = browser()
+    sign_in(client)
+
+    getattr(client, method)(path, {"sid": token_of(client).sid})
+
+    assert is_signed_in(client)
+    assert is_live(token_of(client).sid)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/accounts/logout/",
+        "/admin/logout/",
+        "/sso/logout/",
+        "/account/sessions/end-all/",
+        "/account/sessions/end/",
+    ],
 )
 def test_attack_csrf_on_sign_out(path: str) -> None:
     person()

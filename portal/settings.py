@@ -126,7 +126,7 @@ CSRF_FAILURE_VIEW = "portal.problems.csrf_failure"
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
     "portal.sessions.backends.PortalBackend",  # the user of a signed-in session
-    "allauth.account.auth_backends.AuthenticationBackend",  # passwords
+    "portal.accounts.backends.PasswordBackend",
 ]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
@@ -146,6 +146,7 @@ LOGIN_REDIRECT_URL = "home"
 
 ACCOUNT_ADAPTER = "portal.sessions.adapter.PortalAccountAdapter"
 ACCOUNT_FORMS = {
+    "reset_password": "portal.sessions.forms.PortalRequestResetForm",
     "login": "portal.sessions.forms.PortalLoginForm",
     "change_password": "portal.sessions.forms.PortalChangePasswordForm",
     "set_password": "portal.sessions.forms.PortalSetPasswordForm",

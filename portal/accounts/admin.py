@@ -82,17 +82,13 @@ class UserAdmin(DjangoUserAdmin):
         return not (obj.is_staff or obj.is_superuser)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Save, and give the address to allauth, which signs people in and resets passwords by it."""
+        """Save, and send a link to confirm an address that was changed."""
         super().save_model(request, obj, form, change)
-        if change and "email" not in form.changed_data:
-            return
-        addresses = EmailAddress.objects.filter(user=obj)
-        addresses.exclude(email__iexact=obj.email).update(primary=False)
-        address = addresses.filter(email__iexact=obj.email).first()
-        if address is None:
-            address = EmailAddress(user=obj, email=obj.email.lower())
-        address.primary = True
-        address.save()
+        if not change:
+            EmailAddress.objects.create(user=obj, email=obj.email.lower(), primary=True)
+        address = EmailAddress.objects.filter(user=obj, verified=False).first()
+        if address is not None and "email" in form.changed_data:
+            address.send_confirmation(request)
 
     @admin.action(description=_("Deactivate: end all sessions and block sign-in"), permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

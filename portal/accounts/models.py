@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from sso_common.snapshot import UserSnapshot, display_name
 
 from . import versions
-from .addresses import has_verified_address
+from .addresses import forget_former_addresses, has_verified_address
 from .announcements import notify_after_commit, send_account_changed
 from .fields import AUDITED, RIGHTS, TRACKED, VISIBLE
 from .querysets import UserManager, later_than
@@ -138,6 +138,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         visible = changed & VISIBLE
         kwargs["update_fields"] = written | changed | ({"version"} if visible else set())
         super().save(**kwargs)
+        if "email" in changed:
+            forget_former_addresses([self.pk], using)
         if visible:
             notify_after_commit(using, changed=[self.pk], ended=[self.pk] if "not_before" in changed else ())
         if before and changed & AUDITED:

@@ -15,7 +15,7 @@ from django.db.models.functions import Greatest
 from portal.batches import batches
 
 from . import versions
-from .addresses import verified_address
+from .addresses import forget_former_addresses, verified_address
 from .announcements import notify_after_commit, send_account_changed
 from .fields import AUDITED, VISIBLE
 
@@ -75,8 +75,10 @@ class UserQuerySet(models.QuerySet["User"]):
     def _apply_consequences(self, using: str, subs: Collection[uuid.UUID], written: dict[str, Any]) -> None:
         """Update fields that follow from others. The rows already have new versions."""
         rows = models.QuerySet(self.model, using=using).filter(pk__in=subs)
-        if "email" in written and "email_verified" not in written:
-            rows.update(email_verified=verified_address())
+        if "email" in written:
+            if "email_verified" not in written:
+                rows.update(email_verified=verified_address())
+            forget_former_addresses(subs, using)
         if "is_active" in written and written["is_active"] is not True:
             ended = list(rows.filter(is_active=False).values_list("pk", flat=True))
             rows.filter(pk__in=ended).update(not_before=later_than(F("not_before"), time.time()))

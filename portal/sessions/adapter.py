@@ -11,6 +11,8 @@ from django.http import HttpRequest
 
 from portal.registry.destinations import checked_next
 
+from .guessing import limit_key
+
 
 class PortalAccountAdapter(DefaultAccountAdapter):
     """``ACCOUNT_ADAPTER = "portal.sessions.adapter.PortalAccountAdapter"``."""
@@ -23,17 +25,18 @@ class PortalAccountAdapter(DefaultAccountAdapter):
         """Closed unless the operator opens it (``SSO_OPEN_SIGNUP=1``)."""
         return bool(settings.SSO_OPEN_SIGNUP)
 
-    def get_reset_password_from_key_url(self, key: str) -> str:
-        return at_the_portal(super().get_reset_password_from_key_url(key))
-
-    def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: Any) -> str:
-        return at_the_portal(super().get_email_confirmation_url(request, emailconfirmation))
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Name the limit by the account. allauth's depends on the Host header and on what was typed."""
+        return limit_key(request, credentials.get("email") or credentials.get("username") or "")
 
     def format_email_subject(self, subject: str) -> str:
         return subject
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        super().send_mail(template_prefix, email, {"portal_url": settings.PORTAL_URL.geturl(), **context})
+        """Send a mail whose links all lead to the portal."""
+        links = {name: at_the_portal(url) for name, url in context.items() if name.endswith("_url")}
+        more = {"portal_url": settings.PORTAL_URL.geturl(), "is_open_for_signup": settings.SSO_OPEN_SIGNUP}
+        super().send_mail(template_prefix, email, {**context, **more, **links})
 
 
 def at_the_portal(url: str) -> str:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.forms import ChangePasswordForm, LoginForm, ResetPasswordKeyForm, SetPasswordForm
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import (
+    ChangePasswordForm,
+    LoginForm,
+    ResetPasswordForm,
+    ResetPasswordKeyForm,
+    SetPasswordForm,
+)
+from allauth.account.models import EmailAddress
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
+
+from portal.accounts import lookup
 
 from .visitors import REMEMBER_KEY
 
@@ -39,7 +49,25 @@ class PasswordLabels:
 
 
 class PortalChangePasswordForm(PasswordLabels, ChangePasswordForm):
-    """Change a password."""
+    """Change a password. Guesses of the current one count as failed sign-ins."""
+
+    def clean_oldpassword(self) -> str:
+        password = str(self.cleaned_data.get("oldpassword", ""))
+        if not get_adapter().reauthenticate(self.user, password):
+            raise get_adapter().validation_error("enter_current_password")
+        return password
+
+
+class PortalRequestResetForm(ResetPasswordForm):
+    """Request a link to set a new password."""
+
+    def clean_email(self) -> str:
+        """As allauth's, but only confirmed addresses receive a link, and those of new users without a
+        password."""
+        email = get_adapter().clean_email(self.cleaned_data["email"].lower())
+        receiver = lookup.by_email(email) or lookup.invited(email)
+        self.users = [receiver] if receiver is not None and receiver.is_active else []
+        return self.cleaned_data["email"]
 
 
 class PortalSetPasswordForm(PasswordLabels, SetPasswordForm):
@@ -48,3 +76,10 @@ class PortalSetPasswordForm(PasswordLabels, SetPasswordForm):
 
 class PortalResetPasswordForm(PasswordLabels, ResetPasswordKeyForm):
     """Set a password after a reset."""
+
+    def save(self) -> None:
+        """As allauth's. Whoever had the link reads mails to the user's address, so that is confirmed."""
+        super().save()
+        address = EmailAddress.objects.get_primary(self.user)
+        if address is not None:
+            address.set_verified()

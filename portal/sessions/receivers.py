@@ -18,11 +18,11 @@ from allauth.core import context
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from portal.accounts import lookup
 from portal.accounts.announcements import sessions_must_end, users_changed
 from portal.audit import services as audit
 from portal.registry.announcements import sites_changed, sites_changing
@@ -69,16 +69,9 @@ def start_session(request: HttpRequest, user: Any, **_: Any) -> None:
 @receiver(user_login_failed, dispatch_uid="sessions.sign_in_failed")
 def record_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
     # Users type passwords into the wrong field. So record whose account it was, and not what was typed.
-    sub = subject_of(str(credentials.get("username") or credentials.get("email") or ""))
-    audit.record("sign_in_failed", sub=sub, ip=client_ip(request) if request else None)
-
-
-def subject_of(login: str) -> Any:
-    """Return the subject of the user with this name or email address, or None."""
-    if not login:
-        return None
-    found = get_user_model().objects.filter(Q(username__iexact=login) | Q(email__iexact=login)).first()
-    return found.pk if found else None
+    user = lookup.by_login(str(credentials.get("username") or credentials.get("email") or ""))
+    ip = client_ip(request) if request else None
+    audit.record("sign_in_failed", sub=user.pk if user else None, ip=ip)
 
 
 # --- passwords -------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def _load_fixture(user: User) -> None:
 def _admin(user: User) -> None:
     root = User.objects.create_superuser("root", "root@example.com")
     client = Client(HTTP_HOST="portal.sso.localhost")
-    client.force_login(root, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(root, "portal.accounts.backends.PasswordBackend")
     form = {"username": user.username, "email": user.email, "last_name": "Lovelace", "is_active": "on"}
     inline = {"grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
     response = client.post(f"/admin/accounts/user/{user.pk}/change/", form | inline)
@@ -465,13 +465,13 @@ def test_attack_changed_address_is_not_verified(ada: User) -> None:
     ada.save()
     assert not User.objects.get(pk=ada.pk).email_verified
 
-    User.objects.update(email="ada@example.com")
-    assert User.objects.get(pk=ada.pk).email_verified
+    User.objects.update(email="ada@example.com")  # her former address was forgotten
+    assert not User.objects.get(pk=ada.pk).email_verified
 
     User.objects.filter(pk=ada.pk).update(email="victim@example.com")
     assert not User.objects.get(pk=ada.pk).email_verified
 
-    EmailAddress.objects.create(user=ada, email="victim@example.com", verified=True)
+    EmailAddress.objects.get(user=ada).set_verified()
     assert User.objects.get(pk=ada.pk).email_verified
 
 
@@ -493,7 +493,7 @@ def as_staff(client: Client) -> Client:
 
     staff = User.objects.create_user("clerk", "clerk@example.com", is_staff=True)
     staff.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
-    client.force_login(staff, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(staff, "portal.accounts.backends.PasswordBackend")
     client.defaults["HTTP_HOST"] = "portal.sso.localhost"
     return client
 

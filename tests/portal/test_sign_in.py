@@ -170,7 +170,7 @@ def test_second_sign_in_in_a_browser_ends_the_first_session(rf: Any) -> None:
     def view(request: Any) -> Any:
         from django.http import HttpResponse
 
-        login(request, ben, backend="allauth.account.auth_backends.AuthenticationBackend")
+        login(request, ben, backend="portal.accounts.backends.PasswordBackend")
         return HttpResponse("in")
 
     request = rf.get("/", headers={"host": HOST, "cookie": f"{SSO}={old.value}"})

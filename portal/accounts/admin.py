@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from allauth.account.admin import EmailAddressAdmin
 from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -43,6 +46,8 @@ class UserAdmin(DjangoUserAdmin):
     form = PersonChangeForm
     add_form = PersonCreationForm
     inlines = []  # registry.admin adds the roles
+    #: Each returns those of the users whom the member of staff may change. registry.admin adds one.
+    restrictions: ClassVar[list[Callable[[QuerySet[Any], Any], QuerySet[Any]]]] = []
     list_display = ("username", "email", "email_verified", "first_name", "last_name", "is_active", "is_staff")
     list_filter = ("is_active", "is_staff", "email_verified")
     search_fields = ("username", "email", "first_name", "last_name", "sub")
@@ -70,16 +75,14 @@ class UserAdmin(DjangoUserAdmin):
         return fields if request.user.is_superuser else (*fields, "is_staff", "is_superuser", "groups")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Staff must not take over other staff, who may have more rights, through email or password."""
+        """Staff must not take over users who may do more, through their email address or password."""
         return self._may_touch(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may_touch(request, obj) and super().has_delete_permission(request, obj)
 
     def _may_touch(self, request: HttpRequest, obj: Any) -> bool:
-        if obj is None or request.user.is_superuser or obj.pk == request.user.pk:
-            return True
-        return not (obj.is_staff or obj.is_superuser)
+        return obj is None or self._mine(request, User.objects.filter(pk=obj.pk)).exists()
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Save, and send a link to confirm an address that was changed."""
@@ -115,13 +118,34 @@ class UserAdmin(DjangoUserAdmin):
         self._report(request, len(users))
 
     def _mine(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        """Return the users whom the member of staff may change."""
         if request.user.is_superuser:
             return queryset
-        return queryset.filter(Q(is_staff=False, is_superuser=False) | Q(pk=request.user.pk))
+        others = queryset.filter(is_staff=False, is_superuser=False)
+        for restrict in self.restrictions:
+            others = restrict(others, request.user)
+        return queryset.filter(Q(pk__in=others.values("pk")) | Q(pk=request.user.pk))
 
     def _report(self, request: HttpRequest, count: int) -> None:
         text = ngettext("%(count)s person changed.", "%(count)s people changed.", count)
         self.message_user(request, text % {"count": count}, messages.SUCCESS)
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class PermissionGroupAdmin(GroupAdmin):
+    """Django's groups, for superusers only: others could give their own group every permission."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
 
 
 # Importing allauth's admin has registered it. It would let staff give a superuser an address of theirs.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -13,7 +15,29 @@ from portal.accounts.admin import UserAdmin
 from sso_common.exceptions import StoreUnavailable
 
 from . import acl, services
+from .holding import roles_to_give, who_hold_no_more
 from .models import Grant, Role, Site
+
+
+class GivesOwnRoles:
+    """Staff give and take away only roles that they hold."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "role":
+            kwargs["queryset"] = roles_to_give(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and may_give(request, obj)  # type: ignore[misc]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and may_give(request, obj)  # type: ignore[misc]
+
+
+def may_give(request: HttpRequest, obj: Any) -> bool:
+    """Whether a member of staff may give a role, or change a grant of it. No object: in general."""
+    role = obj.role_id if isinstance(obj, Grant) else obj.pk if isinstance(obj, Role) else None
+    return role is None or roles_to_give(request.user).filter(pk=role).exists()
 
 
 class RoleInline(admin.TabularInline):
@@ -22,23 +46,35 @@ class RoleInline(admin.TabularInline):
     model = Role
     extra = 0
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only superusers rename a role: whoever holds it would hold another one."""
+        return bool(request.user.is_superuser)
 
-class GrantInline(admin.TabularInline):
+
+class GrantInline(GivesOwnRoles, admin.TabularInline):
     """The users who hold a role."""
 
     model = Grant
     extra = 0
-    autocomplete_fields = ["user", "role"]
+    autocomplete_fields = ["user"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_add_permission(request, obj) and may_give(request, obj)
 
 
-class RolesOfPersonInline(admin.TabularInline):
+class RolesOfPersonInline(GivesOwnRoles, admin.TabularInline):
     """The roles that a person holds, at all sites. Part of the person's page."""
 
     model = Grant
     extra = 0
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Grant]:
+        """The roles that the member of staff may take away."""
+        return super().get_queryset(request).filter(role__in=roles_to_give(request.user))
+
 
 UserAdmin.inlines.append(RolesOfPersonInline)
+UserAdmin.restrictions.append(who_hold_no_more)
 
 
 @admin.register(Site)
@@ -96,13 +132,17 @@ class RoleAdmin(admin.ModelAdmin):
     search_fields = ["name", "label", "site__name"]
     inlines = [GrantInline]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> list[str]:
+        """Only superusers rename a role: whoever holds it would hold another one."""
+        return [] if obj is None or request.user.is_superuser else ["site", "name"]
+
 
 @admin.register(Grant)
-class GrantAdmin(admin.ModelAdmin):
+class GrantAdmin(GivesOwnRoles, admin.ModelAdmin):
     """Which user holds which role."""
 
     list_display = ["user", "role", "created_at"]
     list_filter = ["role__site", "role"]
     search_fields = ["user__username", "user__email", "role__name"]
-    autocomplete_fields = ["user", "role"]
+    autocomplete_fields = ["user"]
     list_select_related = ["user", "role__site"]

@@ -5,9 +5,9 @@ Required environment variables: ``SSO_ROOT_SECRET`` (base64url of at least 32 ra
 
 Optional: ``SSO_SITE_REDIS_URL`` (the address of Redis for the sites, if it differs), ``SSO_NAMESPACE``,
 ``DATABASE_URL``, ``SSO_SIGNING_KEYS``, ``SSO_SIGNING_KEY``, ``SSO_PORTAL_KEYS`` (see ``portal/keys.py``),
-``SSO_OPEN_SIGNUP``, ``SSO_CLIENT_IP_HEADER``, ``SSO_AUDIT_DAYS``, ``EMAIL_HOST`` (and ``EMAIL_PORT``,
-``EMAIL_USE_TLS``, ``EMAIL_HOST_USER``, ``EMAIL_HOST_PASSWORD``), ``EMAIL_FOLDER``, ``DEFAULT_FROM_EMAIL``,
-``DJANGO_DEBUG``.
+``SSO_OPEN_SIGNUP``, ``SSO_CLIENT_IP_HEADER``, ``SSO_AUDIT_DAYS``, ``SSO_SESSIONS_PER_USER``,
+``EMAIL_HOST`` (and ``EMAIL_PORT``, ``EMAIL_USE_TLS``, ``EMAIL_HOST_USER``, ``EMAIL_HOST_PASSWORD``),
+``EMAIL_FOLDER``, ``DEFAULT_FROM_EMAIL``, ``DJANGO_DEBUG``.
 """
 
 import os
@@ -34,6 +34,8 @@ SSO_SITE_REDIS_URL = os.environ.get("SSO_SITE_REDIS_URL") or without_user(parse_
 # In seconds. A session ends when it was not used for the idle timeout, and at the latest at the absolute one.
 SSO_IDLE, SSO_ABSOLUTE = 12 * 3600, 7 * 86400
 SSO_IDLE_REMEMBERED, SSO_ABSOLUTE_REMEMBERED = 14 * 86400, 90 * 86400
+
+SSO_SESSIONS_PER_USER = int(os.environ.get("SSO_SESSIONS_PER_USER") or 100)  # the oldest end
 
 SSO_AUDIT_DAYS = int(os.environ.get("SSO_AUDIT_DAYS") or 400)  # older events are deleted; 0: never
 

@@ -6,11 +6,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.http import HttpRequest
 
 from portal.registry.destinations import checked_next
 
+from .claims import claim_once
 from .guessing import limit_key
 
 
@@ -28,6 +30,12 @@ class PortalAccountAdapter(DefaultAccountAdapter):
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """Name the limit by the account. allauth's depends on the Host header and on what was typed."""
         return limit_key(request, credentials.get("email") or credentials.get("username") or "")
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """As allauth's, for the first of several simultaneous requests, so that one mail is sent."""
+        if not claim_once(f"confirm:{email_address.pk}", seconds=60):
+            return False
+        return bool(super().confirm_email(request, email_address))
 
     def format_email_subject(self, subject: str) -> str:
         return subject

@@ -13,11 +13,13 @@ from allauth.account.forms import (
     SetPasswordForm,
 )
 from allauth.account.models import EmailAddress
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from portal.accounts import lookup
 
+from .claims import claim_once
 from .visitors import REMEMBER_KEY
 
 
@@ -76,6 +78,13 @@ class PortalSetPasswordForm(PasswordLabels, SetPasswordForm):
 
 class PortalResetPasswordForm(PasswordLabels, ResetPasswordKeyForm):
     """Set a password after a reset."""
+
+    def clean(self) -> dict[str, Any]:
+        """As allauth's, for the first of several requests that use one link at once."""
+        cleaned: dict[str, Any] = super().clean()
+        if not self.errors and not claim_once(f"reset:{self.user.pk}:{self.temp_key}", seconds=60):
+            raise ValidationError(_("This link has already been used."))
+        return cleaned
 
     def save(self) -> None:
         """As allauth's. Whoever had the link reads mails to the user's address, so that is confirmed."""

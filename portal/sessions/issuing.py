@@ -59,6 +59,7 @@ def issue(user: Any, *, amr: Sequence[str], remember: bool, visitor: Visitor = N
         record = sign_record(identity)
         store.run(records.write_record(user.pk, token.sid, record, identity.idle, identity.exp))
     follow_concurrent_change(user, identity)
+    end_oldest(user)
     return Issued(token, portal_token, identity, remember)
 
 
@@ -80,6 +81,13 @@ def make_identity(user: Any, token: SessionToken, amr: Sequence[str], *, remembe
         user=user.to_snapshot(),
         sites=access.access_map(user),
     )
+
+
+def end_oldest(user: Any) -> None:
+    """End a user's oldest sessions, so that ``SSO_SESSIONS_PER_USER`` are left."""
+    live = Session.objects.live().filter(user=user).order_by("-auth_time", "sid")
+    for sid in live.values_list("sid", flat=True)[settings.SSO_SESSIONS_PER_USER :]:
+        end_session(sid, EndReason.TOO_MANY)
 
 
 def follow_concurrent_change(user: Any, identity: Identity) -> None:

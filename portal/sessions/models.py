@@ -28,6 +28,7 @@ class EndReason(models.TextChoices):
     REPLACED = "replaced", _("another sign-in in the same browser")
     ACCOUNT = "account", _("the account was deactivated, deleted, or signed out everywhere")
     EXPIRED = "expired", _("not used for too long")
+    TOO_MANY = "too_many", _("too many newer sign-ins")
 
 
 class SessionQuerySet(models.QuerySet["Session"]):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from portal.accounts import lookup
+from portal.sessions.forms import PortalResetPasswordForm
 
 from .people import PASSWORD, browser, is_signed_in, person, sign_in
 
@@ -202,3 +207,49 @@ def test_lookups_use_an_index(anna: Any) -> None:
                 cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
                 plan = " ".join(str(row) for row in cursor.fetchall())
             assert "SCAN" not in plan, plan
+
+
+# --- links that are used twice at once ----------------------------------------------------------------
+
+
+def test_attack_reset_link_works_once_for_simultaneous_requests(anna: Any) -> None:
+    data = {"password1": "another-passphrase", "password2": "another-passphrase"}
+    forms = [PortalResetPasswordForm(data, user=anna, temp_key="key") for _ in range(4)]
+
+    assert [form.is_valid() for form in forms] == [True, False, False, False]
+    assert "already been used" in str(forms[1].errors)
+    invalid = PortalResetPasswordForm({"password1": "1", "password2": "2"}, user=anna, temp_key="other")
+    assert not invalid.is_valid()
+    # A mistyped password costs nothing.
+    assert PortalResetPasswordForm(data, user=anna, temp_key="other").is_valid()
+
+
+def test_attack_simultaneous_confirmations_send_one_mail(anna: Any) -> None:
+    pending = EmailAddress.objects.create(user=anna, email="new@example.com")
+    copies = [EmailAddress.objects.get(pk=pending.pk) for _ in range(4)]
+    request = browser().get("/").wsgi_request
+
+    with context.request_context(request):
+        confirmed = [get_adapter(request).confirm_email(request, copy) for copy in copies]
+
+    assert confirmed == [True, False, False, False]
+    assert [each.to for each in mail.outbox] == [["anna@example.com"]]
+
+
+@pytest.mark.parametrize("host", ["portal.sso.localhost:4444", "127.0.0.1:4444"])
+def test_attack_host_header_does_not_choose_where_any_mail_leads(anna: Any, host: str) -> None:
+    with override_settings(SSO_OPEN_SIGNUP=True):
+        for address in ("anna@example.com", "nobody@example.com"):
+            browser().post(RESET, {"email": address}, headers={"host": host})
+
+    found = [link for each in mail.outbox for link in re.findall(r"https?://\S+", each.body)]
+    assert {urlsplit(link).netloc for link in found} == {"portal.sso.localhost"}
+    assert any("signup" in link for link in found)
+
+
+def test_mail_about_an_unknown_account_offers_no_closed_sign_up() -> None:
+    browser().post(RESET, {"email": "nobody@example.com"})
+
+    (message,) = mail.outbox
+    assert "signup" not in message.body
+    assert "There is no account with this address" in message.body

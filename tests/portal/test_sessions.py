@@ -13,6 +13,7 @@ import pytest
 import time_machine
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.test import override_settings
 from django.utils import timezone
 
 from portal.accounts.services import sign_out_everywhere
@@ -55,6 +56,19 @@ def redis_keys(valkey: ValkeyServer) -> set[str]:
 
 
 # --- issuing ----------------------------------------------------------------------------------------
+
+
+@override_settings(SSO_SESSIONS_PER_USER=3)
+def test_attack_endless_sign_ins_end_the_oldest_sessions() -> None:
+    user = person()
+    with time_machine.travel("2026-11-01", tick=False) as clock:
+        tokens = []
+        for _ in range(5):
+            tokens.append(issue(user))
+            clock.shift(1)
+
+        assert [is_live(token.sid) for token in tokens] == [False, False, True, True, True]
+    assert set(Session.objects.exclude(ended_at=None).values_list("ended_reason", flat=True)) == {"too_many"}
 
 
 def test_issued_identity_contains_user_times_methods_and_sites() -> None:

@@ -85,7 +85,7 @@ def refusal(status: int, headers: http.client.HTTPMessage, body: bytes) -> Porta
         raw = json.loads(body[:10_000])
         reason = str(raw["error"])[:40]
         skew = float(raw["time"]) - time.time()
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return RequestRefused(f"HTTP {status}")
     if reason == "stale":
         return RequestRefused(f"stale; this machine's clock is {-skew:+.0f} s off the portal's")

@@ -202,7 +202,10 @@ def product_not_found() -> JsonResponse:
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object. An empty body is an empty object. Raises ``ValueError``."""
-    value = json.loads(body or b"{}")
+    try:
+        value = json.loads(body or b"{}")
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - the caller sent a wrong value, not a wrong type
     return value

@@ -38,8 +38,8 @@ class PortalAdminSite(AdminSite):
         return redirect_to_login(target)
 
     def get_urls(self) -> list[Any]:
-        """As Django's, without the shortcut to an object's own page. No model here has one, and Django answers
-        500 for a key that is no UUID."""
+        """As Django's, without the shortcut to an object's own page: no model here has one, and Django
+        answers 500 for a key that is no UUID."""
         return [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]
 
     @method_decorator([never_cache, require_POST])

@@ -102,6 +102,8 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
                     is_set = True
         if session.accessed:
             patch_vary_headers(response, ("Cookie",))
+            # The page may be about the visitor. The view may say otherwise, and then it is the view's.
+            response.headers.setdefault("Cache-Control", "private")
         is_stale = session.is_cookie_stale or session.is_empty()
         if is_stale and not is_set and cookies.read_session_key(request) is not None:
             cookies.delete_session_cookie(response)

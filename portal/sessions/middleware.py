@@ -6,10 +6,12 @@ from typing import cast
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import add_never_cache_headers
 
 from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
 from sso_common.middleware import SessionMiddleware
+from sso_common.sessions import SessionStore as SiteSessionStore
 
 from . import portal_cookie
 from .engine import SessionStore
@@ -27,6 +29,12 @@ class PortalSessionMiddleware(SessionMiddleware):
         if store.is_failure(exception):
             exception = StoreUnavailable(type(exception).__name__)
         return super().process_exception(request, exception)
+
+    def save(self, request: HttpRequest, session: SiteSessionStore, response: HttpResponseBase) -> None:
+        """As ``sso_common``'s. No page that is about the visitor is stored."""
+        super().save(request, session, response)
+        if session.accessed:
+            add_never_cache_headers(response)
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Set the cookies of a session that was started or restored, or delete the SSO cookie of one that

@@ -383,3 +383,27 @@ def test_unknown_address_shows_our_404_page() -> None:
 )
 def test_device_name_has_browser_and_system(agent: str, name: str) -> None:
     assert device_name(agent) == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/account/",
+        "/accounts/email/",
+        "/accounts/password/change/",
+        "/accounts/reauthenticate/",
+        "/accounts/login/",
+        "/accounts/logout/",
+        "/admin/",
+        "/admin/accounts/user/",
+        "/sso/v1/enter",
+        "/sso/v1/signed-out",
+    ],
+)
+def test_attack_page_about_the_user_is_in_no_cache(path: str) -> None:
+    person(is_staff=True, is_superuser=True)
+    client = browser()
+    sign_in(client)
+
+    assert "no-store" in client.get(path)["Cache-Control"]

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPMessage
 from typing import Any
 
 import pytest
@@ -337,3 +338,7 @@ def test_signature_depends_on_the_time(portal: Portal) -> None:
         assert client.authorization("GET", "/sso/v1/status", "0" * 32) == first
     with time_machine.travel(1_800_000_001, tick=False):
         assert client.authorization("GET", "/sso/v1/status", "0" * 32) != first
+
+
+def test_attack_deeply_nested_error_answer_is_a_refusal() -> None:
+    assert isinstance(client.refusal(400, HTTPMessage(), b"[" * 100_000), RequestRefused)

@@ -9,7 +9,7 @@ from django.test import Client, RequestFactory
 
 from sso_common.middleware import AuthenticationMiddleware, SessionMiddleware
 from sso_common.sessions import SessionStore
-from tests.sso_common.tools import session_data
+from tests.sso_common.tools import end, session_data, token_of
 
 
 def test_authentication_without_the_session_middleware_is_an_error(rf: RequestFactory) -> None:
@@ -47,14 +47,27 @@ def test_csrf_secret_can_be_kept_in_the_session(visitor: Client, settings) -> No
     assert "_csrftoken" in session_data(visitor)
 
 
-def test_site_can_cache_whole_pages(visitor: Client, settings) -> None:
+def test_whole_page_cache_keeps_pages_without_a_visitor_only(visitor: Client, settings) -> None:
     settings.MIDDLEWARE = [
         "django.middleware.cache.UpdateCacheMiddleware",
         *settings.MIDDLEWARE,
         "django.middleware.cache.FetchFromCacheMiddleware",
     ]
 
-    first, second = visitor.get("/user/"), visitor.get("/user/")
+    about_visitor, about_nobody = visitor.get("/user/"), visitor.get("/")
+    assert (about_visitor.content, about_visitor["Vary"]) == (b"anna", "Cookie")
+    assert about_visitor["Cache-Control"] == "private"
+    assert "max-age" in about_nobody["Cache-Control"]
 
-    assert (first.status_code, first.content) == (second.status_code, second.content) == (200, b"anna")
-    assert first["Vary"] == "Cookie"
+    end(token_of(visitor))
+    assert visitor.get("/user/").content == b"nobody", "A page from the cache would outlive the sign-out."
+
+
+def test_a_view_decides_about_caching(rf: RequestFactory) -> None:
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session.get("a")
+        return HttpResponse(headers={"Cache-Control": "public, max-age=60"})
+
+    response = SessionMiddleware(view)(rf.get("/"))
+
+    assert response["Cache-Control"] == "public, max-age=60"

@@ -7,9 +7,8 @@ do next is decided once, in the flow. ``run`` and ``arun`` carry it out.
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -22,11 +21,17 @@ Commands = Sequence[Command]
 Flow = Generator[Commands | Callable[[], Any], Any, T]
 #: Sends commands and returns their answers.
 Ask = Callable[[Commands], list[Any]]
+AsyncAsk = Callable[[Commands], Awaitable[list[Any]]]
 
 
 def call(function: Callable[[], Any]) -> Any:
     """Carry out a step that is a function."""
     return function()
+
+
+async def acall(function: Callable[[], Any]) -> Any:
+    """``call`` for async code: in a thread, because the function may block."""
+    return await sync_to_async(function)()
 
 
 def run(flow: Flow[T], ask: Ask, call: Callable[[Callable[[], Any]], Any] = call) -> T:
@@ -46,19 +51,17 @@ def run(flow: Flow[T], ask: Ask, call: Callable[[Callable[[], Any]], Any] = call
         return result
 
 
-async def arun(flow: Flow[T], ask: Ask) -> T:
-    """``run`` for async code. Whatever may block is done in a thread; the flow itself is not."""
+async def arun(
+    flow: Flow[T], ask: AsyncAsk, call: Callable[[Callable[[], Any]], Awaitable[Any]] = acall
+) -> T:
+    """``run`` for async code. Nothing here blocks the event loop."""
     proceed: Callable[[Any], Any] = flow.send
     value: Any = None
     try:
         while True:
             step = proceed(value)
             try:
-                if callable(step):
-                    value = await sync_to_async(step)()
-                else:
-                    # Cheaper than sync_to_async, whose way back to the loop only a site's code needs.
-                    value = await asyncio.to_thread(ask, step)
+                value = await (call(step) if callable(step) else ask(step))
                 proceed = flow.send
             except Exception as error:  # noqa: BLE001  as above
                 proceed, value = flow.throw, error

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth import middleware as django_auth
@@ -47,9 +46,9 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         self.process_request(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
         session = session_of(request)
-        if session is None or not (must_save(session) or session.due_extension() is not None):
-            return self.process_response(request, response)
-        return await sync_to_async(self.process_response, thread_sensitive=False)(request, response)
+        if session is None:
+            return response
+        return await session.arun(self.response_flow(request, session, response))
 
     def process_request(self, request: HttpRequest) -> None:
         cookies.drop_disguised(request)
@@ -71,32 +70,38 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         session = session_of(request)
-        if session is None:
-            return response
+        return response if session is None else session.run(self.response_flow(request, session, response))
+
+    def response_flow(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponseBase
+    ) -> Flow[HttpResponseBase]:
+        """Save the session, and return the response: this one, or 503 if the store was unavailable."""
         try:
             if session.unavailable is None:
-                self.save(request, session, response)
+                yield from self.save_flow(request, session, response)
         except StoreUnavailable as error:
             session.unavailable = error
         # A view or a template may have swallowed the exception and taken the user for anonymous.
         if session.unavailable is not None:
-            return unavailable(request, session.unavailable)
+            return (yield partial(unavailable, request, session.unavailable))
         self.finish_cookies(request, response)
-        extend_idle_timeout(session)
+        yield from extend_flow(session)
         return response
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Do nothing. The portal overrides this: it alone sets and deletes the SSO cookie."""
 
-    def save(self, request: HttpRequest, session: SessionStore, response: HttpResponseBase) -> None:
+    def save_flow(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponseBase
+    ) -> Flow[None]:
         """Save the session if it was changed, and bring the site's own cookie up to date."""
         is_set = False
         # As in Django, a 5xx response saves nothing.
         if must_save(session) and response.status_code < 500:
-            session.resolve()
-            session.load_data()  # ignores a key or token that opened nothing
+            yield from session.resolve_flow()
+            yield from session.open_flow()  # ignores a key or token that opened nothing
             if not session.is_empty():
-                save_or_interrupt(session)
+                yield from save_or_interrupt_flow(session)
                 if session.token is None:
                     cookies.set_session_cookie(response, session)
                     is_set = True
@@ -135,10 +140,10 @@ def must_save(session: SessionStore) -> bool:
     return (session.modified or settings.SESSION_SAVE_EVERY_REQUEST) and not session.is_empty()
 
 
-def save_or_interrupt(session: SessionStore) -> None:
+def save_or_interrupt_flow(session: SessionStore) -> Flow[None]:
     """Save a session. Raises ``SessionInterrupted``, as Django does, if it has ended in the meantime."""
     try:
-        session.save()
+        yield from session.save_flow()
     except UpdateError as error:
         raise SessionInterrupted(
             "The request's session was deleted before the request completed. The user may have "
@@ -146,10 +151,10 @@ def save_or_interrupt(session: SessionStore) -> None:
         ) from error
 
 
-def extend_idle_timeout(session: SessionStore) -> None:
+def extend_flow(session: SessionStore) -> Flow[None]:
     """Extend the idle timeout if that is due. The response is complete, so a failure is only logged."""
     try:
-        session.run(session.extend_flow())
+        yield from session.extend_flow()
     except StoreUnavailable as error:
         logger.warning("Idle timeout not extended: %s", error, extra={"reason": error.reason})
 
@@ -179,7 +184,6 @@ def get_user(request: SSORequest) -> User:
 async def aget_user(request: SSORequest) -> User:
     """``get_user`` for async code."""
     if not hasattr(request, "_cached_user"):
-        await request.session.aload_data()
         request._cached_user = await request.session.arun(user_flow(request))
     return request._cached_user
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 
@@ -24,6 +22,7 @@ from .fields import Fields, Stored, decode_fields, encode_fields
 from .flows import Commands, Flow, both
 from .identity import Identity, verify_identity
 from .tokens import SessionToken
+from .turns import Turn
 
 logger = logging.getLogger("sso_common.session")
 security_logger = logging.getLogger("django.security.sso")
@@ -68,7 +67,7 @@ class ResolvingSession(SessionBase):
         #: What is known to be stored; None where nothing is known, so that a save replaces everything.
         self._stored: Stored | None = None
         #: However many threads and coroutines of a request look at once, the first one resolves.
-        self._lock = threading.RLock()
+        self._turn = Turn()
         if refusal is not None:
             self.refuse(refusal)
 
@@ -81,7 +80,7 @@ class ResolvingSession(SessionBase):
         request's time, and shows even where a view swallows the exception.
         """
         try:
-            with self._lock:
+            with self._turn:
                 return flows.run(flow, self._ask, self._call)
         except StoreUnavailable as error:
             self.unavailable = self.unavailable or error
@@ -89,32 +88,44 @@ class ResolvingSession(SessionBase):
 
     async def arun(self, flow: Flow[T]) -> T:
         """``run`` for async code."""
-        await self.aresolve()
         try:
-            return await flows.arun(flow, self._ask)
+            async with self._turn:
+                return await flows.arun(flow, self._aask, self._acall)
         except StoreUnavailable as error:
             self.unavailable = self.unavailable or error
             raise
 
     def _call(self, function: Callable[[], Any]) -> Any:
         """Call a function that may wait for another thread, which in turn may look at this session."""
-        self._lock.release()
+        self._turn.leave()
         try:
             return function()
         finally:
-            self._lock.acquire()
+            self._turn.take()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        self._lock = threading.RLock()
+    async def _acall(self, function: Callable[[], Any]) -> Any:
+        self._turn.aleave()
+        try:
+            return await flows.acall(function)
+        finally:
+            await self._turn.atake()
 
     def _ask(self, commands: Commands) -> list[Any]:
         if self.unavailable is not None:
             raise self.unavailable
         return store.ask(commands)
+
+    async def _aask(self, commands: Commands) -> list[Any]:
+        if self.unavailable is not None:
+            raise self.unavailable
+        return await store.aask(commands)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._turn = Turn()
 
     # --- who is signed in ---------------------------------------------------------------------
 
@@ -179,12 +190,9 @@ class ResolvingSession(SessionBase):
             self.run(self.resolve_flow())
 
     async def aresolve(self) -> None:
-        """``resolve`` for async code. In a thread, so that the lock holds for coroutines, too.
-
-        Not ``asyncio.to_thread``: a hook of the site may call ``async_to_sync``, which needs the loop.
-        """
+        """``resolve`` for async code."""
         if self._unresolved is not None:
-            await sync_to_async(self.resolve, thread_sensitive=False)()
+            await self.arun(self.resolve_flow())
 
     def verify_flow(self, token: SessionToken, record: bytes | None) -> Flow[Identity]:
         """Verify what the token opens, and that the user has access. The portal verifies more.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.utils.crypto import get_random_string
 
@@ -55,14 +54,15 @@ class SessionStore(LoginSession):
         """The data, read from the store at the first access."""
         self.accessed = True
         if not hasattr(self, "_session_cache"):
-            self.run(self.open_flow(no_load) if self._unresolved is None else self.resolve_flow())
+            self.run(self.open_flow(no_load))
         return self._session_cache
 
     async def aload_data(self, no_load: bool = False) -> dict[str, Any]:
         """``load_data`` for async code."""
-        if hasattr(self, "_session_cache") or (self._session_key is None and self._unresolved is None):
-            return self.load_data(no_load)
-        return await sync_to_async(self.load_data, thread_sensitive=False)(no_load)
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            await self.arun(self.open_flow(no_load))
+        return self._session_cache
 
     _get_session, _aget_session = load_data, aload_data  # Django's names
     _session = property(_get_session)

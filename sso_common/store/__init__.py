@@ -7,6 +7,7 @@ sent (to a single ``server`` or a ``cluster``) and when Redis counts as unavaila
 from .cache import is_django_redis_cache
 from .connection import answering, ask, checked, client, is_failure, outage, ping, run
 from .events import EVENTS_KEPT, event, wait_for_user_event
+from .loops import aask
 from .names import MARKER, anonymous_key, events_key, identity_key, nonce_key, site_key, user_key
 from .scripts import Script
 from .sessions import (
@@ -33,6 +34,7 @@ __all__ = [
     "Changes",
     "Script",
     "StoredSession",
+    "aask",
     "adopt_anonymous",
     "anonymous_exists",
     "anonymous_key",

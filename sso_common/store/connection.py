@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import redis
 from django.core.signals import setting_changed
@@ -65,6 +65,12 @@ def forget_client(*, setting: str, **kwargs: Any) -> None:
         server.cache_clear()
 
 
+class Forgetful(Protocol):
+    """What keeps connections open."""
+
+    def forget(self) -> None: ...
+
+
 class answering:  # noqa: N801  used like contextlib.suppress
     """Turn every failure of Redis into ``StoreUnavailable``."""
 
@@ -90,7 +96,17 @@ def ask(commands: Commands) -> list[Any]:
     ``StoreUnavailable``.
     """
     with answering():
-        return server().ask(commands)
+        return heeded(server().ask(commands), server())
+
+
+def heeded(answers: list[Any], forgetful: Forgetful) -> list[Any]:
+    """Return the answers, and connect again if the primary has become a replica.
+
+    The open connections to it would be used forever; new ones reach the server that has the address now.
+    """
+    if any(isinstance(answer, ReadOnlyError) for answer in answers):
+        forgetful.forget()
+    return answers
 
 
 def checked(answers: list[Any]) -> list[Any]:
@@ -106,10 +122,6 @@ def refused(error: ResponseError) -> StoreRefused:
 
     A refusal is a failure like any other: it does not say whether a session exists.
     """
-    if isinstance(error, ReadOnlyError):
-        # The primary has become a replica. Its open connections would be used forever; new ones
-        # reach the server that has the address now.
-        server().forget()
     return StoreRefused(type(error).__name__)
 
 

@@ -39,7 +39,7 @@ class Server:
     def __init__(
         self, pool: redis.ConnectionPool, repeats: type[Exception] | tuple[type[Exception], ...] = FAILURES
     ) -> None:
-        self._pool = pool
+        self.pool = pool
         self._repeats = repeats
         self._ready: deque[Any] = deque()
         # Leave connections to the other users of a pool that is limited.
@@ -58,10 +58,7 @@ class Server:
         connection = self._take()
         retries = 1
         try:
-            # redis-py's own packer takes six times as long for commands as small as these.
-            packed = b"".join(
-                map(pack_command, commands) if pack_command else connection.pack_commands(commands)
-            )
+            packed = pack(connection, commands)
             while True:
                 try:
                     connection.send_packed_command([packed])
@@ -93,23 +90,23 @@ class Server:
             while True:
                 self._drop(self._ready.pop())
         with contextlib.suppress(OSError, redis.RedisError):
-            self._pool.disconnect(inuse_connections=False)
+            self.pool.disconnect(inuse_connections=False)
 
     def _take(self) -> Any:
         try:
             return self._ready.pop()
         except IndexError:
-            return self._pool.get_connection()
+            return self.pool.get_connection()
 
     def _keep(self, connection: Any) -> None:
         if len(self._ready) < self._kept:
             self._ready.append(connection)
         else:
-            self._pool.release(connection)
+            self.pool.release(connection)
 
     def _drop(self, connection: Any) -> None:
         connection.disconnect()
-        self._pool.release(connection)
+        self.pool.release(connection)
 
 
 def finish(exchange: Exchange) -> list[Any]:
@@ -120,6 +117,12 @@ def finish(exchange: Exchange) -> list[Any]:
     except StopIteration as done:
         answers: list[Any] = done.value
         return answers
+
+
+def pack(connection: Any, commands: Commands) -> bytes:
+    """The bytes of some commands."""
+    # redis-py's own packer takes six times as long for commands as small as these.
+    return b"".join(map(pack_command, commands) if pack_command else connection.pack_commands(commands))
 
 
 def read(connection: Any, expected: int) -> list[Any]:

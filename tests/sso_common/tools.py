@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
+import redis.asyncio.connection
 import redis.connection
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -96,11 +99,15 @@ class Trips:
 
     #: The bytes of each write.
     sent: list[bytes] = field(default_factory=list)
-    #: The threads that sent them.
+    #: The threads that waited for a write: none where an event loop sent it.
     threads: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.sent)
+
+
+#: What redis-py sends over a new connection of an event loop.
+GREETING = re.compile(rb"\*\d+\r\n\$\d+\r\n(HELLO|AUTH|CLIENT|SELECT)\r\n")
 
 
 @contextlib.contextmanager
@@ -111,19 +118,31 @@ def counted_trips() -> Iterator[Trips]:
     """
     store.ping()
     trips = Trips()
-    send = redis.connection.AbstractConnection.send_packed_command
+    send, asend = SYNC.send_packed_command, ASYNC.send_packed_command
 
     def count(self: Any, command: Any, check_health: bool = True) -> Any:
-        parts = command if isinstance(command, list) else [command]
-        trips.sent.append(b"".join(part if isinstance(part, bytes) else part.encode() for part in parts))
+        trips.sent.append(joined(command))
         trips.threads.add(threading.get_ident())
         return send(self, command, check_health)
 
-    redis.connection.AbstractConnection.send_packed_command = count
-    try:
+    async def acount(self: Any, command: Any, check_health: bool = True) -> Any:
+        if not GREETING.match(sent := joined(command)):
+            trips.sent.append(sent)
+        return await asend(self, command, check_health)
+
+    with (
+        mock.patch.object(SYNC, "send_packed_command", count),
+        mock.patch.object(ASYNC, "send_packed_command", acount),
+    ):
         yield trips
-    finally:
-        redis.connection.AbstractConnection.send_packed_command = send
+
+
+SYNC, ASYNC = redis.connection.AbstractConnection, redis.asyncio.connection.AbstractConnection
+
+
+def joined(command: Any) -> bytes:
+    parts = command if isinstance(command, list) else [command]
+    return b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,92 @@
+"""A lock that threads and coroutines share, so that one of them at a time uses a session."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+
+class Turn:
+    """Whoever has the turn goes ahead; the others wait, threads in their thread and coroutines on their loop.
+
+    Sync code that is called on the event loop of the coroutine that has the turn does not wait: that
+    coroutine could not go on. Whoever has the turn may take it again.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        #: The task, or the number of the thread, that has the turn.
+        self._holder: Any = None
+        self._depth = 0
+        self._waiting: list[Future[None]] = []
+
+    def take(self) -> None:
+        """Wait for the turn in a thread."""
+        while (called := self._take(threading.get_ident())) is not None:
+            called.result()
+
+    async def atake(self) -> None:
+        """Wait for the turn in a coroutine."""
+        while (called := self._take(asyncio.current_task())) is not None:
+            await asyncio.wrap_future(called)
+
+    def leave(self) -> None:
+        """Let the others go ahead, in a thread."""
+        self._leave(threading.get_ident())
+
+    def aleave(self) -> None:
+        """Let the others go ahead, in a coroutine. Does nothing for one that was cancelled while it waited."""
+        self._leave(asyncio.current_task())
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    async def __aenter__(self) -> None:
+        await self.atake()
+
+    async def __aexit__(self, *error: object) -> None:
+        self.aleave()
+
+    def _take(self, me: Any) -> Future[None] | None:
+        """Take the turn, or return what is done when it is worth another try."""
+        with self._mutex:
+            if self._holder is None or self._is(me):
+                self._holder = self._holder or me
+                self._depth += 1
+                return None
+            called: Future[None] = Future()
+            self._waiting.append(called)
+            return called
+
+    def _leave(self, me: Any) -> None:
+        with self._mutex:
+            if not self._is(me):
+                return
+            self._depth -= 1
+            if self._depth:
+                return
+            self._holder, called, self._waiting = None, self._waiting, []
+        for each in called:
+            if each.set_running_or_notify_cancel():
+                each.set_result(None)
+
+    def _is(self, me: Any) -> bool:
+        """Whether a thread or task has the turn, or is sync code on the loop of the task that has it."""
+        if me == self._holder:
+            return True
+        if isinstance(self._holder, asyncio.Task) and not isinstance(me, asyncio.Task):
+            return is_running(self._holder.get_loop())
+        return False
+
+
+def is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this thread runs an event loop."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

@@ -83,7 +83,8 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
             session.unavailable = error
         # A view or a template may have swallowed the exception and taken the user for anonymous.
         if session.unavailable is not None:
-            return (yield partial(unavailable, request, session.unavailable))
+            response = yield partial(unavailable, request, session.unavailable)
+            return response
         self.finish_cookies(request, response)
         yield from extend_flow(session)
         return response

@@ -8,29 +8,25 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.base import SessionBase
 
-from . import conf, flows, idle, store
+from . import conf, idle, store
 from .admission import require_admission
 from .adoption import OVERRIDDEN_SID, adoptable
-from .exceptions import NoIdentity, SSOError, StoreUnavailable, Unavailable, Untrusted
+from .exceptions import NoIdentity, SSOError, Unavailable, Untrusted
 from .fields import Fields, Stored, decode_fields, encode_fields
-from .flows import Commands, Flow, both
+from .flows import Flow, both
 from .identity import Identity, verify_identity
+from .running import RunningSession
 from .tokens import SessionToken
-from .turns import Turn
 
 logger = logging.getLogger("sso_common.session")
 security_logger = logging.getLogger("django.security.sso")
 
-T = TypeVar("T")
 
-
-class ResolvingSession(SessionBase):
+class ResolvingSession(RunningSession):
     """The session of one visitor at this site.
 
     It has three states. *Unresolved*: a token was presented and has not been looked up yet. *Signed
@@ -38,8 +34,6 @@ class ResolvingSession(SessionBase):
     ``session_key`` is the secret in the site's own host-only cookie.
     """
 
-    #: Set once the store could not answer in this request: the response becomes a 503.
-    unavailable: StoreUnavailable | None = None
     #: Why no user is signed in.
     refusal: SSOError | None = None
     #: The token of a signed-in session over which a local login prevails in this request.
@@ -66,66 +60,8 @@ class ResolvingSession(SessionBase):
         self._ttl = 0
         #: What is known to be stored; None where nothing is known, so that a save replaces everything.
         self._stored: Stored | None = None
-        #: However many threads and coroutines of a request look at once, the first one resolves.
-        self._turn = Turn()
         if refusal is not None:
             self.refuse(refusal)
-
-    # --- carrying out flows -------------------------------------------------------------------
-
-    def run(self, flow: Flow[T]) -> T:
-        """Carry out a flow of this request. Raises ``StoreUnavailable``.
-
-        Once the store was unavailable, it stays so for the rest of the request. That bounds the
-        request's time, and shows even where a view swallows the exception.
-        """
-        try:
-            with self._turn:
-                return flows.run(flow, self._ask, self._call)
-        except StoreUnavailable as error:
-            self.unavailable = self.unavailable or error
-            raise
-
-    async def arun(self, flow: Flow[T]) -> T:
-        """``run`` for async code."""
-        try:
-            async with self._turn:
-                return await flows.arun(flow, self._aask, self._acall)
-        except StoreUnavailable as error:
-            self.unavailable = self.unavailable or error
-            raise
-
-    def _call(self, function: Callable[[], Any]) -> Any:
-        """Call a function that may wait for another thread, which in turn may look at this session."""
-        self._turn.leave()
-        try:
-            return function()
-        finally:
-            self._turn.take()
-
-    async def _acall(self, function: Callable[[], Any]) -> Any:
-        self._turn.aleave()
-        try:
-            return await flows.acall(function)
-        finally:
-            await self._turn.atake()
-
-    def _ask(self, commands: Commands) -> list[Any]:
-        if self.unavailable is not None:
-            raise self.unavailable
-        return store.ask(commands)
-
-    async def _aask(self, commands: Commands) -> list[Any]:
-        if self.unavailable is not None:
-            raise self.unavailable
-        return await store.aask(commands)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__ |= state
-        self._turn = Turn()
 
     # --- who is signed in ---------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class Turn:
         self._leave(threading.get_ident())
 
     def aleave(self) -> None:
-        """Let the others go ahead, in a coroutine. Does nothing for one that was cancelled while it waited."""
+        """Let the others go ahead, in a coroutine. Does nothing if it was cancelled while it waited."""
         self._leave(asyncio.current_task())
 
     def __enter__(self) -> None:

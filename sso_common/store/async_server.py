@@ -23,8 +23,9 @@ ASYNC_CLASSES: Final[dict[type, type]] = {
 }
 #: Options of a connection that hold for both; as are all that start with "ssl_".
 OPTIONS: Final = frozenset(
-    "host port path db username password credential_provider client_name protocol driver_info lib_name "
-    "lib_version socket_keepalive socket_keepalive_options socket_type socket_read_size".split()
+    {"host", "port", "path", "db", "username", "password", "credential_provider", "client_name"}
+    | {"protocol", "driver_info", "lib_name", "lib_version"}
+    | {"socket_keepalive", "socket_keepalive_options", "socket_type", "socket_read_size"}
 )
 
 

@@ -98,6 +98,8 @@ class Link:
     async def _read_answers(self) -> None:
         """Read the answers to whoever is next; while nobody waits, notice that the server closes it."""
         answers = [await self._read()]
+        if not self._queue:
+            raise redis.InvalidResponse("Nobody has asked for this answer.")
         place = self._queue[0]
         while len(answers) < place.expected:
             answers.append(await self._read())

@@ -19,7 +19,7 @@ from sso_common.store import sessions as stored_sessions
 from sso_common.tokens import SessionToken
 from tests.sso_common.tools import anonymous_name, end, has_identity, names_in_redis, sign_in
 
-pytestmark = pytest.mark.usefixtures("valkey")
+pytestmark = pytest.mark.usefixtures("valkey", "each_store")
 
 #: Read, claim, the site's hook, adopt, delete.
 STEPS = 5

@@ -19,7 +19,7 @@ from tests.servers import VALKEY_PASSWORD, ValkeyServer, until, wait_until_repli
 
 from .tools import has_identity, sets_no_cookie, sign_in, token_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("each_store")]
 
 
 class Address:

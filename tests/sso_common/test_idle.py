@@ -24,7 +24,7 @@ from tests.sso_common.tools import (
     token_of,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey", "each_store")]
 
 HOUR = 3600
 IDLE = 12 * HOUR

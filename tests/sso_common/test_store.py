@@ -28,7 +28,7 @@ from tests.sso_common.tools import (
     site_name,
 )
 
-pytestmark = pytest.mark.usefixtures("valkey")
+pytestmark = pytest.mark.usefixtures("valkey", "each_store")
 
 KEY = "an-anonymous-session"
 HOUR = 3600

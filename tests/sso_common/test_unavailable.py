@@ -22,7 +22,7 @@ LIMIT = 1.5
 
 JSON = {"Accept": "application/json"}
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("each_store")]
 
 
 @contextlib.contextmanager

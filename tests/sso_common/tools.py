@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -88,6 +90,27 @@ def events(kind: str) -> list[dict[bytes, bytes]]:
     """The events of a type, oldest first."""
     entries: Any = store.client().xrange(store.events_key(conf.dsn().namespace))
     return [values for _id, values in entries if values[b"type"] == kind.encode()]
+
+
+# --- processes -------------------------------------------------------------------------------
+
+
+def in_child(function: Callable[[], object], fork: Callable[[], int] = os.fork) -> str:
+    """Return, as text, what a function returns in a child process."""
+    reading, writing = os.pipe()
+    child = fork()
+    if child == 0:  # the child has only this thread
+        try:
+            os.write(writing, str(function()).encode())
+            gc.collect()  # nothing that the child forgets may disturb its parent
+        except BaseException as error:  # noqa: BLE001  the parent shows it
+            os.write(writing, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as answer:
+        return answer.read()
 
 
 # --- what a request costs --------------------------------------------------------------------

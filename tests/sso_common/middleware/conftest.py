@@ -11,8 +11,8 @@ from tests.servers import ValkeyServer
 
 
 @pytest.fixture(autouse=True)
-def _real_services(db: None, valkey: ValkeyServer) -> None:
-    """The database and Valkey."""
+def _real_services(db: None, valkey: ValkeyServer, each_store: None) -> None:
+    """The database, Valkey, and both stores."""
 
 
 @pytest.fixture

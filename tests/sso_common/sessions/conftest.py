@@ -17,8 +17,8 @@ from .variants import Anonymous, Async, Do, Mode, SignedIn, Sync
 
 
 @pytest.fixture(autouse=True)
-def _valkey(valkey: ValkeyServer) -> None:
-    """An empty Valkey."""
+def _valkey(valkey: ValkeyServer, each_store: None) -> None:
+    """An empty Valkey, and both stores."""
 
 
 @pytest.fixture(params=[Sync, Async], ids=["sync", "async"])

@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 
 P = ParamSpec("P")
 T = TypeVar("T")
+S = TypeVar("S")
 
 Command = tuple[Any, ...]
 Commands = Sequence[Command]
@@ -36,35 +37,45 @@ async def acall(function: Callable[[], Any]) -> Any:
 
 def run(flow: Flow[T], ask: Ask, call: Callable[[Callable[[], Any]], Any] = call) -> T:
     """Carry out a flow and return its result."""
-    proceed: Callable[[Any], Any] = flow.send
-    value: Any = None
-    try:
-        while True:
-            step = proceed(value)
-            try:
-                value = call(step) if callable(step) else ask(step)
-                proceed = flow.send
-            except Exception as error:  # noqa: BLE001  the flow decides what to do about it
-                proceed, value = flow.throw, error
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    return drive(flow, lambda step: call(step) if callable(step) else ask(step))
 
 
 async def arun(
     flow: Flow[T], ask: AsyncAsk, call: Callable[[Callable[[], Any]], Awaitable[Any]] = acall
 ) -> T:
     """``run`` for async code. Nothing here blocks the event loop."""
-    proceed: Callable[[Any], Any] = flow.send
+    return await adrive(flow, lambda step: call(step) if callable(step) else ask(step))
+
+
+def drive(steps: Generator[S, Any, T], carry_out: Callable[[S], Any]) -> T:
+    """Carry out each step of a generator and return its result."""
+    proceed: Callable[[Any], S] = steps.send
     value: Any = None
     try:
         while True:
             step = proceed(value)
             try:
-                value = await (call(step) if callable(step) else ask(step))
-                proceed = flow.send
+                value = carry_out(step)
+                proceed = steps.send
+            except Exception as error:  # noqa: BLE001  the generator decides what to do about it
+                proceed, value = steps.throw, error
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+async def adrive(steps: Generator[S, Any, T], carry_out: Callable[[S], Awaitable[Any]]) -> T:
+    """``drive`` for async code."""
+    proceed: Callable[[Any], S] = steps.send
+    value: Any = None
+    try:
+        while True:
+            step = proceed(value)
+            try:
+                value = await carry_out(step)
+                proceed = steps.send
             except Exception as error:  # noqa: BLE001  as above
-                proceed, value = flow.throw, error
+                proceed, value = steps.throw, error
     except StopIteration as done:
         result: T = done.value
         return result

@@ -28,13 +28,23 @@ T = TypeVar("T")
 outage: Final = Outage()
 
 
-@functools.lru_cache(maxsize=1)
 def client() -> redis.Redis:
     """The client of this process. It reads from the primary only: a replica may not yet know that a
     session has ended.
-
-    It is cached because under ASGI, Django's cache handler makes a new one for each request.
     """
+    return client_of_process(os.getpid())
+
+
+def server() -> Server | Cluster:
+    """Return the server or cluster that receives commands."""
+    return server_of_process(os.getpid())
+
+
+# By process: a child must not share its parent's connections. Python's at-fork hooks would not do, because
+# uWSGI does not run them.
+@functools.lru_cache(maxsize=1)
+def client_of_process(pid: int) -> redis.Redis:
+    """See ``client``. It is cached because under ASGI, Django's cache handler makes one for each request."""
     dsn = conf.dsn()
     if dsn.is_cluster:
         return cast(redis.Redis, shared_client(dsn.redis_login_url))  # it has the same commands
@@ -43,26 +53,22 @@ def client() -> redis.Redis:
 
 
 @functools.lru_cache(maxsize=1)
-def server() -> Server | Cluster:
-    """Return the server or cluster that receives commands."""
+def server_of_process(pid: int) -> Server | Cluster:
+    """See ``server``."""
     dsn = conf.dsn()
     if dsn.is_cluster:
         return Cluster(shared_client(dsn.redis_login_url))
     return Server(client().connection_pool)
 
 
-# A child process must not share its parent's connections.
-os.register_at_fork(after_in_child=server.cache_clear)
-
-
 @receiver(setting_changed, dispatch_uid="sso_common.store")
 def forget_client(*, setting: str, **kwargs: Any) -> None:
     """Connect again after a test has changed the settings."""
     if setting in {conf.DSN_VARIABLE, "CACHES"}:
-        if server.cache_info().currsize:
+        if server_of_process.cache_info().currsize:
             server().forget()
-        client.cache_clear()
-        server.cache_clear()
+        client_of_process.cache_clear()
+        server_of_process.cache_clear()
 
 
 class Forgetful(Protocol):

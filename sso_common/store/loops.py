@@ -15,9 +15,10 @@ from django.dispatch import receiver
 from sso_common import conf
 from sso_common.flows import Commands
 
+from .async_cluster import AsyncCluster
 from .async_server import AsyncServer
-from .connection import answering, ask, heeded, server
-from .server import Server
+from .connection import answering, ask, client, heeded
+from .topology import start_client
 
 #: Threads that send commands for loops without connections of their own; see ``find_server``.
 THREADS: Final = 16
@@ -32,7 +33,7 @@ async def aask(commands: Commands) -> list[Any]:
         return heeded(await own.ask(commands), own)
 
 
-def own_server() -> AsyncServer | None:
+def own_server() -> AsyncServer | AsyncCluster | None:
     """The server as the running event loop asks it. None if a thread has to ask it."""
     loop = asyncio.get_running_loop()
     if loop in AsyncToSync.loop_thread_executors:
@@ -50,17 +51,19 @@ def own_server() -> AsyncServer | None:
 # A forked child keeps those of its parent, and never touches them: to close one would remove it from the
 # selector, which parent and child share.
 @functools.cache
-def servers_by_loop(pid: int) -> dict[asyncio.AbstractEventLoop, AsyncServer | None]:
+def servers_by_loop(pid: int) -> dict[asyncio.AbstractEventLoop, AsyncServer | AsyncCluster | None]:
     """The servers of all event loops of a process."""
     return {}
 
 
-def find_server() -> AsyncServer | None:
-    """The server for a new event loop, or None: for a cluster, or a connection that redis-py has for
-    threads only (Sentinel)."""
-    shared = server()
+def find_server() -> AsyncServer | AsyncCluster | None:
+    """The server for a new event loop, or None if redis-py has its connections for threads only
+    (Sentinel)."""
+    dsn = conf.dsn()
+    if dsn.is_cluster:
+        return AsyncCluster(functools.partial(start_client, dsn.redis_login_url))
     try:
-        return AsyncServer(shared.pool) if isinstance(shared, Server) else None
+        return AsyncServer(client().connection_pool)
     except NotImplementedError:
         return None
 

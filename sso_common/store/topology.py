@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -27,8 +29,13 @@ from .outage import Outage
 
 logger = logging.getLogger("sso_common.store")
 
+T = TypeVar("T")
+
 #: Seconds that a request waits for a new topology.
 REFRESH_TIMEOUT: Final = 0.25
+#: Seconds that a request waits for the first one. Together with the limit of one node (``conf.READ_TIMEOUT``)
+#: and of a new topology, this is at most 1.5 s.
+START_TIMEOUT: Final = conf.CONNECT_TIMEOUT + conf.READ_TIMEOUT
 
 
 class ClusterClient(RedisCluster):
@@ -41,7 +48,7 @@ class ClusterClient(RedisCluster):
         #: By the name of a node ("host:port"). A node that hangs must delay only the sessions it holds.
         self.outages: defaultdict[str, Outage] = defaultdict(Outage)
         self._configured = {node.name: node for node in startup_nodes}
-        self._thread: threading.Thread | None = None
+        self._refreshing: Future[None] | None = None
         super().__init__(startup_nodes=[*startup_nodes], **options)
         # After each failure, redis-py calls initialize() while the request waits.
         manager = self.nodes_manager
@@ -87,7 +94,12 @@ class ClusterClient(RedisCluster):
         return nodes[0].name if nodes else ""
 
     def pool(self, name: str) -> redis.ConnectionPool:
-        """Return the connection pool of a node, which may be one that the topology does not have yet."""
+        """Return the connection pool of a node, which may be one that the topology does not have yet.
+
+        Raises ``redis.ConnectionError`` for "".
+        """
+        if not name:
+            raise redis.ConnectionError("No node holds this slot.")
         host, _, port = name.rpartition(":")
         known = self.nodes_manager.nodes_cache.get(name)
         node = known or ClusterNode(host, int(port))  # type: ignore[no-untyped-call]
@@ -95,12 +107,15 @@ class ClusterClient(RedisCluster):
 
     def refresh_within(self, seconds: float) -> bool:
         """Learn the topology in a thread. Return whether that was done in time."""
-        thread = self._thread
-        if thread is None or not thread.is_alive():
-            thread = self._thread = threading.Thread(target=self._refresh, daemon=True)
-            thread.start()
-        thread.join(seconds)
-        return not thread.is_alive()
+        refreshing = self.refreshing()
+        wait({refreshing}, seconds)
+        return refreshing.done()
+
+    def refreshing(self) -> Future[None]:
+        """What is done as soon as a thread has tried to learn the topology."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = in_thread(self._refresh)
+        return self._refreshing
 
     def refresh(self) -> None:
         """Learn the topology, however long that takes. Raises ``redis.ConnectionError``."""
@@ -119,10 +134,53 @@ class ClusterClient(RedisCluster):
             logger.warning("The topology of the cluster cannot be read: %s", type(error).__name__)
 
 
-@functools.lru_cache(maxsize=4)
 def shared_client(url: str) -> ClusterClient:
-    """Return the one client of this process for an address. Raises ``redis.ConnectionError``."""
-    return connect(url, conf.READ_TIMEOUT)
+    """Return the one client of this process for an address.
+
+    Raises ``redis.ConnectionError``, or ``redis.TimeoutError`` while the cluster hangs.
+    """
+    starting = start_client(url)
+    wait({starting}, START_TIMEOUT)
+    return started(starting)
+
+
+def start_client(url: str) -> Future[ClusterClient]:
+    """The one client of this process for an address, as soon as it knows the topology.
+
+    A thread connects. While the cluster hangs, that takes longer than a request may wait.
+    """
+    clients = clients_of_process(os.getpid())
+    known = clients.get(url)
+    if known is None or (known.done() and known.exception() is not None):
+        known = clients[url] = in_thread(functools.partial(connect, url, conf.READ_TIMEOUT))
+    return known
+
+
+def started(starting: Future[ClusterClient]) -> ClusterClient:
+    """The client, if it is known by now. Raises ``redis.TimeoutError`` or ``redis.ConnectionError``."""
+    if not starting.done():
+        raise redis.TimeoutError("The topology of the cluster is not known yet.")
+    return starting.result()
+
+
+@functools.lru_cache(maxsize=1)
+def clients_of_process(pid: int) -> dict[str, Future[ClusterClient]]:
+    """{address: client}. A child process must not share its parent's connections."""
+    return {}
+
+
+def in_thread(function: Callable[[], T]) -> Future[T]:
+    """Call a function in a thread of its own, which does not keep the process from ending."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001  whoever waits decides
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
 
 
 def connect(url: str, timeout: float) -> ClusterClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,14 +13,13 @@ import redis
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.cache import caches
 from django.test import Client, override_settings
-from redis.connection import AbstractConnection
 from redis.crc import key_slot
 
 from sso_common import conf, store, testing
 from sso_common.dsn import parse_dsn
 from sso_common.exceptions import InvalidDsn, StoreUnavailable
 from sso_common.sessions import SessionStore
-from sso_common.store import topology
+from sso_common.store import connection, topology
 from sso_common.store.outage import Outage
 from sso_common.tokens import SessionToken, mint_token
 from tests.servers import (
@@ -34,6 +34,8 @@ from tests.timing import TRIES, WAIT, tries_within
 
 from .sessions.variants import Anonymous, SignedIn
 from .tools import (
+    ASYNC,
+    SYNC,
     anonymous_name,
     counted_commands,
     counted_trips,
@@ -54,7 +56,7 @@ def started() -> Iterator[ValkeyCluster]:
 
 
 @pytest.fixture
-def servers(started: ValkeyCluster) -> Iterator[ValkeyCluster]:
+def servers(started: ValkeyCluster, each_store: None) -> Iterator[ValkeyCluster]:
     """The cluster, running and empty. This site uses it."""
     started.clear()
     text = testing.make_dsn("site_a", started.url)
@@ -66,6 +68,7 @@ def servers(started: ValkeyCluster) -> Iterator[ValkeyCluster]:
 
 def forget_outages() -> None:
     """Send commands to nodes that have just timed out, too."""
+    store.outage.end()
     topology.shared_client(conf.dsn().redis_login_url).outages.clear()
 
 
@@ -396,6 +399,35 @@ def test_a_paused_cluster_delays_no_request_for_long(servers: ValkeyCluster) -> 
     assert fails_in_time(lambda: caches["sso"].get("key"))
 
 
+def forget_clients() -> None:
+    """Know as little of the cluster as a process that has just started."""
+    topology.clients_of_process.cache_clear()
+    connection.client_of_process.cache_clear()
+    connection.server_of_process.cache_clear()
+
+
+def test_a_cluster_that_hangs_when_a_process_starts_is_an_outage(
+    servers: ValkeyCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Outage, "PAUSE", 60)
+    token = sign_in()
+    for node in servers.nodes:
+        node.pause()
+
+    for attempt in tries_within(1.5):
+        forget_clients()
+        store.outage.end()
+        with attempt, pytest.raises(StoreUnavailable):
+            read(token)
+    with pytest.raises(StoreUnavailable, match="recent"):  # is refused before anything is sent
+        read(token)
+
+    for node in servers.nodes:
+        node.resume()
+    store.outage.end()
+    until(lambda: is_readable(token))
+
+
 def test_the_cache_on_a_paused_node_fails_in_time_and_then_at_once(
     servers: ValkeyCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,14 +454,14 @@ def test_commands_are_sent_to_all_nodes_before_an_answer_is_read(
     token, anonymous = token_on(servers, first), anonymous_on(servers, second)
     store.run(store.read_session(token.sid, anonymous.session_key))  # opens the connections
     calls: list[str] = []
-    for name in ("send_packed_command", "read_response"):
-        method = getattr(AbstractConnection, name)
+    for kind, name in itertools.product((SYNC, ASYNC), ("send_packed_command", "read_response")):
+        method = getattr(kind, name)
 
         def record(*args: Any, name: str = name, method: Any = method, **options: Any) -> Any:
             calls.append(name)
             return method(*args, **options)
 
-        monkeypatch.setattr(AbstractConnection, name, record)
+        monkeypatch.setattr(kind, name, record)
 
     store.run(store.read_session(token.sid, anonymous.session_key))
 

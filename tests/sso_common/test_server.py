@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
+from collections.abc import Callable
 
 import pytest
 import redis
 from redis.exceptions import ResponseError
 
+from sso_common.store import connection
 from sso_common.store.server import Server, finish
 from tests.servers import VALKEY_URL, ValkeyServer
+
+from .tools import in_child
 
 
 @pytest.fixture
@@ -102,20 +107,18 @@ def test_forget_closes_the_open_connections(pool: redis.ConnectionPool) -> None:
     assert connection_id(server) != before
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it may have threads; see below
-def test_a_child_process_does_not_share_its_parents_connections(valkey: ValkeyServer) -> None:
-    from sso_common.store import connection
+#: The second runs no at-fork hook of Python, like the fork of uWSGI. It keeps the interpreter's lock.
+FORKS = {"os.fork": os.fork, "fork": ctypes.PyDLL(None).fork}
 
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it may have threads; see in_child
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_a_child_process_does_not_share_its_parents_connections(
+    valkey: ValkeyServer, fork: Callable[[], int]
+) -> None:
     mine = connection_id(connection.server())
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:  # the child has only this thread
-        os.write(writing, str(connection_id(connection.server())).encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as answer:
-        theirs = int(answer.read())
+
+    theirs = int(in_child(lambda: connection_id(connection.server()), fork))
 
     assert theirs != mine
     assert connection_id(connection.server()) == mine

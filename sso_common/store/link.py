@@ -86,7 +86,8 @@ class Link:
         try:
             await self._connection.connect()
             self._is_open = True
-            await self._send(b"".join(self._unsent))
+            unsent, self._unsent = self._unsent, []
+            await self._send(b"".join(unsent))
             while self._queue or not self._is_retired:
                 await self._read_answers()
         except (redis.RedisError, OSError) as broken:

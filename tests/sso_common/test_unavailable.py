@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,11 @@ from typing import TypeVar
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.http import HttpResponse
 from django.test import AsyncClient, Client
 
 from sso_common import conf, store, testing
+from sso_common.store.link import Link
 from sso_common.store.outage import Outage
 from sso_common.store.server import Server
 from tests.servers import ValkeyServer
@@ -167,13 +170,24 @@ def test_a_client_that_accepts_json_gets_json(
     assert int(response["Retry-After"]) > 0
 
 
+def get_on_a_loop_of_its_own(client: AsyncClient, page: str) -> HttpResponse:
+    return asyncio.run(client.get(page))
+
+
+def get_on_a_loop_of_one_call(client: AsyncClient, page: str) -> HttpResponse:
+    return async_to_sync(client.get)(page)
+
+
+@pytest.mark.parametrize("get", [get_on_a_loop_of_its_own, get_on_a_loop_of_one_call])
 @pytest.mark.parametrize("page", ["/async/user/", "/async/swallowing-view/", "/async/put/?theme=dark"])
 @pytest.mark.parametrize("failure", CANNOT_READ, ids=named)
-def test_an_async_view_is_unavailable_too(valkey: ValkeyServer, failure: Failure, page: str) -> None:
+def test_an_async_view_is_unavailable_too(
+    valkey: ValkeyServer, failure: Failure, page: str, get: Callable[[AsyncClient, str], HttpResponse]
+) -> None:
     client = AsyncClient()
     testing.sign_in(client, "anna")
 
-    response = in_time(valkey, failure, lambda: async_to_sync(client.get)(page))
+    response = in_time(valkey, failure, lambda: get(client, page))
 
     assert response.status_code == 503
     assert not response.cookies
@@ -242,6 +256,7 @@ def test_requests_after_a_time_out_are_refused_at_once(
     with paused(valkey):
         visitor.get("/user/")
         monkeypatch.setattr(Server, "exchange", lambda _, commands: sent.append(commands))
+        monkeypatch.setattr(Link, "ask", lambda _, commands: sent.append(commands))
         responses = [visitor.get("/user/") for _ in range(20)]
 
     assert {response.status_code for response in responses} == {503}

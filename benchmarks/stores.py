@@ -11,6 +11,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from .pairs import Effort, Ratio, compare
 from .world import SESSIONS, TYPICAL, World
 
 CALLS = 20  # per turn; the median counts, because a call may be interrupted
+CONCURRENT = (10, 100, 1000)
 
 
 def measure(world: World, effort: Effort) -> Iterator[tuple[str, Ratio]]:
@@ -41,6 +43,14 @@ def measure(world: World, effort: Effort) -> Iterator[tuple[str, Ratio]]:
             lambda: runner.run(time_async_loads(ours)), lambda: runner.run(time_async_loads(theirs)), effort
         )
         yield f"async load, signed in, {TYPICAL}", ratio
+        less = replace(effort, seconds=effort.seconds / 2)
+        for count in CONCURRENT:
+            ratio = compare(
+                lambda count=count: runner.run(time_concurrent_loads(ours, count)),
+                lambda count=count: runner.run(time_concurrent_loads(theirs, count)),
+                less,
+            )
+            yield f"async load, {count:,} at once", ratio
 
 
 def our_session(session_key: str | None = None, *, token: str | None = None) -> Any:
@@ -90,3 +100,12 @@ async def time_async_loads(make: Callable[[], Any]) -> float:
         assert await make().aget("theme") == "dark"
         times.append(time.perf_counter() - began)
     return statistics.median(times)
+
+
+async def time_concurrent_loads(make: Callable[[], Any], count: int) -> float:
+    """Seconds per load, where so many requests load a session at the same time."""
+    began = time.perf_counter()
+    values = await asyncio.gather(*(make().aget("theme") for _ in range(count)))
+    taken = time.perf_counter() - began
+    assert set(values) == {"dark"}
+    return taken / count

@@ -24,9 +24,9 @@ The modules in reading order. Imports point one way; ``make lint`` checks that.
 The ground, what a site is told and what follows from it: ``exceptions``, ``keys``, ``dsn``, ``conf``,
 ``domains``.
 
-A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``fields``, ``adoption``,
-``idle``, ``resolving``, ``logins``, ``sessions``, ``cookies``, ``http``, ``middleware``, ``refusals``,
-``backends``, ``views``, ``responses``, ``addresses``.
+A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``turns``, ``fields``,
+``adoption``, ``idle``, ``running``, ``resolving``, ``logins``, ``sessions``, ``cookies``, ``http``,
+``middleware``, ``refusals``, ``backends``, ``views``, ``responses``, ``addresses``.
 
 A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,
 ``models``, ``admission``.

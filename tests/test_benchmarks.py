@@ -31,8 +31,12 @@ def test_quick_run_makes_every_comparison() -> None:
 
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert {"page, WSGI", "page, ASGI", "load, signed in, 3 keys", "save, signed in, 20 keys"} <= set(
-        report["ratios"]
-    )
+    assert {
+        "page, WSGI",
+        "page, ASGI",
+        "load, signed in, 3 keys",
+        "save, signed in, 20 keys",
+        "async load, 1,000 at once",
+    } <= set(report["ratios"])
     assert all(ratio["median"] > 0 for ratio in report["ratios"].values())
     assert report["round_trips"]["ours"] == {"redis": 1, "sql": 1}

@@ -1,7 +1,8 @@
 """Redis. This package is the only one that imports redis or django-redis.
 
-``names`` has the keys, ``sessions`` and ``events`` what is read and written, ``connection`` how it is
-sent (to a single ``server`` or a ``cluster``) and when Redis counts as unavailable (``outage``).
+``names`` has the keys, ``sessions`` and ``events`` what is read and written. ``connection`` sends it from
+threads and ``loops`` from event loops, to a single server or a cluster; ``outage`` is when Redis counts as
+unavailable.
 """
 
 from .cache import is_django_redis_cache

@@ -33,9 +33,8 @@ T = TypeVar("T")
 
 #: Seconds that a request waits for a new topology.
 REFRESH_TIMEOUT: Final = 0.25
-#: Seconds that a request waits for the first one. Together with the limit of one node (``conf.READ_TIMEOUT``)
-#: and of a new topology, this is at most 1.5 s.
-START_TIMEOUT: Final = conf.CONNECT_TIMEOUT + conf.READ_TIMEOUT
+#: Seconds that a request waits for the first one. A node may then take 0.75 s, and a new topology 0.25 s.
+START_TIMEOUT: Final = 0.5
 
 
 class ClusterClient(RedisCluster):

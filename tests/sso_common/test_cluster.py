@@ -69,7 +69,7 @@ def servers(started: ValkeyCluster, each_store: None) -> Iterator[ValkeyCluster]
 def forget_outages() -> None:
     """Send commands to nodes that have just timed out, too."""
     store.outage.end()
-    topology.shared_client(conf.dsn().redis_login_url).outages.clear()
+    topology.start_client(conf.dsn().redis_login_url).result(WAIT).outages.clear()
 
 
 @pytest.fixture(params=[Anonymous, SignedIn])
@@ -424,6 +424,7 @@ def test_a_cluster_that_hangs_when_a_process_starts_is_an_outage(
 
     for node in servers.nodes:
         node.resume()
+    monkeypatch.setattr(Outage, "PAUSE", 0)
     store.outage.end()
     until(lambda: is_readable(token))
 

@@ -42,39 +42,38 @@ async def test_threads_and_coroutines_go_ahead_one_at_a_time() -> None:
     assert most == 1
 
 
+async def use(turn: Turn) -> None:
+    async with turn:
+        await asyncio.sleep(0)
+
+
 async def test_coroutine_that_is_cancelled_while_it_waits_does_not_keep_the_turn() -> None:
     turn = Turn()
     for steps in range(8):
         async with turn:
-            waiting = asyncio.create_task(turn.atake())
+            waiting = asyncio.create_task(use(turn))
             for _ in range(steps):
                 await asyncio.sleep(0)
             waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-        await asyncio.wait_for(turn.atake(), WAIT)
-        turn.aleave()
+            await asyncio.wait({waiting})
+        await asyncio.wait_for(use(turn), WAIT)
 
 
 async def test_coroutine_that_is_cancelled_as_it_gets_the_turn_gives_it_back() -> None:
     turn = Turn()
-
-    async def use() -> None:
-        async with turn:
-            await asyncio.sleep(0)
-
     for steps in range(8):
         await turn.atake()
-        waiting = [asyncio.create_task(use()) for _ in range(3)]
+        waiting = [asyncio.create_task(use(turn)) for _ in range(3)]
         await asyncio.sleep(0)
         turn.aleave()
         for _ in range(steps):
             await asyncio.sleep(0)
         waiting[0].cancel()
-        await asyncio.wait_for(asyncio.wait(waiting), WAIT)
-        await asyncio.wait_for(use(), WAIT)
+        await asyncio.wait(waiting, timeout=WAIT)
+        await asyncio.wait_for(use(turn), WAIT)
 
 
-async def test_one_that_has_left_cannot_end_the_turn_of_another() -> None:
+async def test_one_that_has_no_turn_cannot_end_that_of_another() -> None:
     turn = Turn()
     has_it, release = asyncio.Event(), asyncio.Event()
 
@@ -87,8 +86,9 @@ async def test_one_that_has_left_cannot_end_the_turn_of_another() -> None:
     await has_it.wait()
     turn.aleave()
 
-    late = asyncio.create_task(turn.atake())
-    await asyncio.sleep(0)
+    late = asyncio.create_task(use(turn))
+    for _ in range(5):
+        await asyncio.sleep(0)
     assert not late.done()
     release.set()
     await asyncio.wait_for(asyncio.gather(task, late), WAIT)
@@ -96,20 +96,14 @@ async def test_one_that_has_left_cannot_end_the_turn_of_another() -> None:
 
 async def test_sync_code_on_the_loop_of_the_coroutine_that_has_the_turn_does_not_wait() -> None:
     turn = Turn()
-    has_it = asyncio.Event()
+    task = asyncio.create_task(use(turn))
+    await asyncio.sleep(0)
 
-    async def other() -> None:
-        async with turn:
-            has_it.set()
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(other())
-    await has_it.wait()
     with turn:
-        pass
+        assert not task.done()
     await task
 
-    await asyncio.wait_for(turn.atake(), WAIT)
+    await asyncio.wait_for(use(turn), WAIT)
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -7,7 +7,6 @@ none.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 from collections import deque
 from typing import Any, Final, NamedTuple
@@ -53,7 +52,19 @@ class Link:
     @property
     def is_usable(self) -> bool:
         """Whether commands can be sent, now or as soon as it is open."""
-        return not self._is_closed and (self._connection.is_connected or not self._is_open)
+        if self._is_closed or not self._is_open:
+            return not self._is_closed
+        # None as soon as the connection has found that it is broken.
+        writer = self._writer
+        return writer is not None and not writer.is_closing()
+
+    @property
+    def _writer(self) -> asyncio.StreamWriter | None:
+        # redis-py has no public name for it. Its own method to send would disconnect if the request that
+        # sends is cancelled, and some versions of Python (3.12.0 to 3.13.5) cannot open the next connection
+        # after it has written to a broken one.
+        writer: asyncio.StreamWriter | None = self._connection._writer
+        return writer
 
     async def ask(self, commands: Commands) -> list[Any]:
         """Send commands in one write and return their answers; a refusal is an answer, too.
@@ -66,7 +77,7 @@ class Link:
         if self._timer is None:
             self._timer = self._loop.call_later(self._tick, self._look)
         if self._is_open:
-            await self._send(packed)
+            self._send(packed)
         else:
             self._unsent.append(packed)
         return await place.answers
@@ -77,9 +88,9 @@ class Link:
         if not self._queue:
             self._task.cancel()
 
-    async def _send(self, packed: bytes) -> None:
-        with contextlib.suppress(redis.RedisError, OSError):  # the answers fail as well
-            await self._connection.send_packed_command([packed], check_health=False)
+    def _send(self, packed: bytes) -> None:
+        if self._writer is not None:  # otherwise, the answers fail as well
+            self._writer.write(packed)
 
     async def _run(self) -> None:
         error: Exception = redis.ConnectionError("The connection was closed.")
@@ -87,7 +98,7 @@ class Link:
             await self._connection.connect()
             self._is_open = True
             unsent, self._unsent = self._unsent, []
-            await self._send(b"".join(unsent))
+            self._send(b"".join(unsent))
             while self._queue or not self._is_retired:
                 await self._read_answers()
         except (redis.RedisError, OSError) as broken:

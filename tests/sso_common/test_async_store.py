@@ -264,7 +264,7 @@ async def test_an_answer_that_nobody_asked_for_ends_the_connection(
     assert await username_of(token) == "anna"
     link = await link_of_this_loop()
 
-    await link._connection.send_packed_command([b"*2\r\n$4\r\nECHO\r\n$5\r\nstray\r\n"])
+    link._writer.write(b"*2\r\n$4\r\nECHO\r\n$5\r\nstray\r\n")
     await asyncio.wait({link._task})
 
     assert await username_of(token) == "anna"

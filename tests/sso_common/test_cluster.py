@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio.connection
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.cache import caches
 from django.test import Client, override_settings
@@ -34,7 +35,6 @@ from tests.timing import TRIES, WAIT, tries_within
 
 from .sessions.variants import Anonymous, SignedIn
 from .tools import (
-    ASYNC,
     SYNC,
     anonymous_name,
     counted_commands,
@@ -455,18 +455,23 @@ def test_commands_are_sent_to_all_nodes_before_an_answer_is_read(
     token, anonymous = token_on(servers, first), anonymous_on(servers, second)
     store.run(store.read_session(token.sid, anonymous.session_key))  # opens the connections
     calls: list[str] = []
-    for kind, name in itertools.product((SYNC, ASYNC), ("send_packed_command", "read_response")):
+    for kind, name, call in (
+        (SYNC, "send_packed_command", "send"),
+        (asyncio.StreamWriter, "write", "send"),
+        (SYNC, "read_response", "read"),
+        (redis.asyncio.connection.AbstractConnection, "read_response", "read"),
+    ):
         method = getattr(kind, name)
 
-        def record(*args: Any, name: str = name, method: Any = method, **options: Any) -> Any:
-            calls.append(name)
+        def record(*args: Any, call: str = call, method: Any = method, **options: Any) -> Any:
+            calls.append(call)
             return method(*args, **options)
 
         monkeypatch.setattr(kind, name, record)
 
     store.run(store.read_session(token.sid, anonymous.session_key))
 
-    assert calls == ["send_packed_command"] * 2 + ["read_response"] * 4
+    assert calls == ["send"] * 2 + ["read"] * 4
 
 
 def test_a_node_that_hangs_leaves_no_answer_on_the_connections_to_others(servers: ValkeyCluster) -> None:

@@ -60,9 +60,9 @@ class Link:
 
     @property
     def _writer(self) -> asyncio.StreamWriter | None:
-        # redis-py has no public name for it. Its own method to send would disconnect if the request that
-        # sends is cancelled, and some versions of Python (3.12.0 to 3.13.5) cannot open the next connection
-        # after it has written to a broken one.
+        # redis-py has no public name for it; versions 6.2 to 8.1 have this one. Its own method to send would
+        # disconnect if the request that sends is cancelled. And Python 3.13.0, for one, cannot open another
+        # connection after that method (by ``writelines``) has written to a broken one.
         writer: asyncio.StreamWriter | None = self._connection._writer
         return writer
 

@@ -104,8 +104,9 @@ class Link:
         except (redis.RedisError, OSError) as broken:
             error = broken
         finally:  # also if the loop ends, which cancels its tasks
-            self._close(error)
-            await self._connection.disconnect(nowait=True)
+            if not self._loop.is_closed():
+                self._close(error)
+                await self._connection.disconnect(nowait=True)
 
     async def _read_answers(self) -> None:
         """Read the answers to whoever is next; while nobody waits, notice that the server closes it."""
@@ -121,7 +122,7 @@ class Link:
 
     async def _read(self) -> Any:
         try:
-            return await self._connection.read_response()
+            return await self._connection.read_response(disconnect_on_error=False)  # see _run
         except redis.ResponseError as refusal:
             return refusal
 

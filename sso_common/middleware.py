@@ -47,7 +47,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         self.process_request(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
         session = session_of(request)
-        if session is None or not (must_save(session) or session.due_extension() is not None):
+        if session is None or not (must_save(session) or has_more_to_do(session, response)):
             return self.process_response(request, response)
         return await sync_to_async(self.process_response, thread_sensitive=False)(request, response)
 
@@ -81,7 +81,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         if session.unavailable is not None:
             return unavailable(request, session.unavailable)
         self.finish_cookies(request, response)
-        extend_idle_timeout(session)
+        finish(session, response)
         return response
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
@@ -143,9 +143,16 @@ def save_or_interrupt(session: SessionStore) -> None:
         ) from error
 
 
-def extend_idle_timeout(session: SessionStore) -> None:
-    """Extend the idle timeout if that is due. The response is complete, so a failure is only logged."""
+def has_more_to_do(session: SessionStore, response: HttpResponseBase) -> bool:
+    """Whether ``finish`` takes a round trip."""
+    return session.due_extension() is not None or (session.has_announced and response.status_code >= 500)
+
+
+def finish(session: SessionStore, response: HttpResponseBase) -> None:
+    """Do what is due after the response. The response is complete, so a failure is only logged."""
     try:
+        if response.status_code >= 500:
+            session.run(session.take_back_flow())
         session.run(session.extend_flow())
     except StoreUnavailable as error:
         logger.warning("Idle timeout not extended: %s", error, extra={"reason": error.reason})
@@ -208,7 +215,9 @@ def user_flow(request: SSORequest) -> Flow[User]:
         return AnonymousUser()
     user.backend = path
     session.user_key = user._meta.pk.value_to_string(user)
-    return user
+    request._cached_user = user
+    yield from session.announce_flow(request, user)
+    return request._cached_user  # a receiver may have signed the user out
 
 
 def local_user_flow(request: SSORequest) -> Flow[User]:

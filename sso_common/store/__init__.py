@@ -7,19 +7,21 @@ sent (to a single ``server`` or a ``cluster``) and when Redis counts as unavaila
 from .cache import is_django_redis_cache
 from .connection import answering, ask, checked, client, is_failure, outage, ping, run
 from .events import EVENTS_KEPT, event, wait_for_user_event
-from .names import MARKER, anonymous_key, events_key, identity_key, nonce_key, site_key, user_key
+from .names import ANNOUNCED, MARKER, anonymous_key, events_key, identity_key, nonce_key, site_key, user_key
 from .scripts import Script
 from .sessions import (
     Adoption,
     Changes,
     StoredSession,
     adopt_anonymous,
+    announce_once,
     anonymous_exists,
     claim_anonymous,
     delete_anonymous,
     delete_site_session,
     end_session,
     extend_session,
+    forget_announcement,
     read_anonymous,
     read_session,
     save_anonymous,
@@ -27,6 +29,7 @@ from .sessions import (
 )
 
 __all__ = [
+    "ANNOUNCED",
     "EVENTS_KEPT",
     "MARKER",
     "Adoption",
@@ -34,6 +37,7 @@ __all__ = [
     "Script",
     "StoredSession",
     "adopt_anonymous",
+    "announce_once",
     "anonymous_exists",
     "anonymous_key",
     "answering",
@@ -47,6 +51,7 @@ __all__ = [
     "event",
     "events_key",
     "extend_session",
+    "forget_announcement",
     "identity_key",
     "is_django_redis_cache",
     "is_failure",

@@ -64,4 +64,4 @@ def announce(request: Any, user: Any) -> None:
     A receiver that fails is logged (by Django) and spoils no response: unlike at a login form, the visitor
     asked for some other page.
     """
-    user_logged_in.send_robust(sender=type(user), request=request, user=user)
+    user_logged_in.send_robust(sender=user.__class__, request=request, user=user)

@@ -81,7 +81,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         if session.unavailable is not None:
             return unavailable(request, session.unavailable)
         self.finish_cookies(request, response)
-        finish(session, response)
+        session.run(finish_flow(session, response))
         return response
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
@@ -144,16 +144,16 @@ def save_or_interrupt(session: SessionStore) -> None:
 
 
 def has_more_to_do(session: SessionStore, response: HttpResponseBase) -> bool:
-    """Whether ``finish`` takes a round trip."""
+    """Whether ``finish_flow`` takes a round trip."""
     return session.due_extension() is not None or (session.has_announced and response.status_code >= 500)
 
 
-def finish(session: SessionStore, response: HttpResponseBase) -> None:
+def finish_flow(session: SessionStore, response: HttpResponseBase) -> Flow[None]:
     """Do what is due after the response. The response is complete, so a failure is only logged."""
     try:
         if response.status_code >= 500:
-            session.run(session.take_back_flow())
-        session.run(session.extend_flow())
+            yield from session.take_back_flow()
+        yield from session.extend_flow()
     except StoreUnavailable as error:
         logger.warning("Idle timeout not extended: %s", error, extra={"reason": error.reason})
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from typing import Any
 
 from django.contrib.auth.signals import user_logged_in
+from django.db import DatabaseError, connections, router, transaction
 
 from . import store
 from .exceptions import StoreUnavailable
@@ -61,7 +63,13 @@ class AnnouncingSession(LoginSession):
 def announce(request: Any, user: Any) -> None:
     """Send ``user_logged_in``; Django's own receiver sets ``last_login``.
 
-    A receiver that fails is logged (by Django) and spoils no response: unlike at a login form, the visitor
-    asked for some other page.
+    A receiver that fails is logged and spoils no response: unlike at a login form, the visitor asked for some
+    other page. That includes the request's transaction (``ATOMIC_REQUESTS``), hence the savepoint.
     """
-    user_logged_in.send_robust(sender=user.__class__, request=request, user=user)
+    using = router.db_for_write(user.__class__)
+    is_atomic = connections[using].in_atomic_block
+    try:
+        with transaction.atomic(using=using) if is_atomic else contextlib.nullcontext():
+            user_logged_in.send_robust(sender=user.__class__, request=request, user=user)
+    except DatabaseError:
+        logger.exception("A receiver of user_logged_in broke the transaction. Their changes are undone.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.test.utils import CaptureQueriesContext
@@ -20,6 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from sso_common import conf, flows, store, testing
 from sso_common.middleware import AuthenticationMiddleware, SessionMiddleware, user_flow
 from sso_common.users import upsert_users
+from tests.databases import ALIAS, real_database
 from tests.servers import ValkeyServer
 
 from .sessions.variants import ask_then
@@ -243,6 +245,42 @@ async def test_failing_receiver_spoils_neither_response_nor_last_login(
     assert names(received) == ["anna"]
     assert (await User.objects.aget()).last_login is not None
     assert "of a receiver" in caplog.text
+
+
+def fail_to_save(alias: str) -> None:
+    User(pk=-1).save(using=alias, update_fields=["last_login"])  # Django marks the transaction for a rollback
+
+
+def fail_to_query(alias: str) -> None:
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT * FROM no_such_table")  # PostgreSQL accepts no more queries
+
+
+@pytest.mark.parametrize("fail", [fail_to_save, fail_to_query])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_failing_receiver_does_not_break_the_transaction_of_the_request(
+    kind: str, fail: Callable[[str], None], request: pytest.FixtureRequest, tmp_path: Path, caplog
+) -> None:
+    """Otherwise the request would fail, be announced again, and so would all that follow."""
+    address = request.getfixturevalue("postgres_url") if kind == "postgres" else f"sqlite:///{tmp_path}/db"
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with transaction.atomic(using=ALIAS):  # as ATOMIC_REQUESTS does
+            assert request.user.is_authenticated
+            return HttpResponse(str(User.objects.count()))
+
+    def receive(sender: Any, **kwargs: Any) -> None:
+        fail(ALIAS)
+
+    user_logged_in.connect(receive)
+    try:
+        with real_database(address):
+            response = site(view)(request_with(sign_in("anna")))
+    finally:
+        user_logged_in.disconnect(receive)
+
+    assert response.content == b"1"
+    assert "receive" in caplog.text
 
 
 async def test_receivers_may_block_and_use_session_and_database(visit: Visit) -> None:

@@ -25,7 +25,7 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 ``domains``.
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``turns``, ``fields``,
-``adoption``, ``idle``, ``running``, ``resolving``, ``logins``, ``sessions``, ``cookies``, ``http``,
+``adoption``, ``idle``, ``running``, ``resolving``, ``expiry``, ``logins``, ``announcing``, ``sessions``, ``cookies``, ``http``,
 ``middleware``, ``refusals``, ``backends``, ``views``, ``responses``, ``addresses``.
 
 A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,

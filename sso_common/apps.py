@@ -32,7 +32,7 @@ def log_in(sender: Any, request: Any = None, user: Any = None, **kwargs: Any) ->
     session = session_of(request)
     if session is not None:
         change_user(request, user)
-        if is_emergency_login(request):
+        if session.has_local_login() and is_emergency_login(request):
             session[EMERGENCY] = True
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from .store import MARKER, Changes
+from .store import ANNOUNCED, MARKER, Changes
 
 security_logger = logging.getLogger("django.security.sso")
 
@@ -64,6 +64,7 @@ def decode_fields(fields: Mapping[bytes, bytes], serializer: Serializer) -> dict
     Django."""
     data = dict(fields)
     data.pop(MARKER, None)
+    data.pop(ANNOUNCED, None)
     if not data:
         return {}
     if min(data).startswith(NUL):

@@ -8,10 +8,10 @@ from typing import Any
 from django.contrib.auth import SESSION_KEY
 
 from .adoption import EMERGENCY, LOCAL_SINCE, OVERRIDDEN_SID
-from .resolving import ResolvingSession
+from .expiry import ExpiringSession
 
 
-class LoginSession(ResolvingSession):
+class LoginSession(ExpiringSession):
     """Gives each local login a session of its own: see ``begin_local_login``."""
 
     def begin_local_login(self) -> None:

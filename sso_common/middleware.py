@@ -86,7 +86,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
             response = yield partial(unavailable, request, session.unavailable)
             return response
         self.finish_cookies(request, response)
-        yield from extend_flow(session)
+        yield from finish_flow(session, response)
         return response
 
     def finish_cookies(self, request: HttpRequest, response: HttpResponseBase) -> None:
@@ -152,9 +152,11 @@ def save_or_interrupt_flow(session: SessionStore) -> Flow[None]:
         ) from error
 
 
-def extend_flow(session: SessionStore) -> Flow[None]:
-    """Extend the idle timeout if that is due. The response is complete, so a failure is only logged."""
+def finish_flow(session: SessionStore, response: HttpResponseBase) -> Flow[None]:
+    """Do what is due after the response. The response is complete, so a failure is only logged."""
     try:
+        if response.status_code >= 500:
+            yield from session.take_back_flow()
         yield from session.extend_flow()
     except StoreUnavailable as error:
         logger.warning("Idle timeout not extended: %s", error, extra={"reason": error.reason})
@@ -216,7 +218,9 @@ def user_flow(request: SSORequest) -> Flow[User]:
         return AnonymousUser()
     user.backend = path
     session.user_key = user._meta.pk.value_to_string(user)
-    return user
+    request._cached_user = user
+    yield from session.announce_flow(request, user)
+    return request._cached_user  # a receiver may have signed the user out
 
 
 def local_user_flow(request: SSORequest) -> Flow[User]:

@@ -12,13 +12,14 @@ from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 
-from . import conf, idle, store
+from . import conf, store
 from .admission import require_admission
 from .adoption import OVERRIDDEN_SID, adoptable
 from .exceptions import NoIdentity, SSOError, Unavailable, Untrusted
 from .fields import Fields, Stored, decode_fields, encode_fields
 from .flows import Flow, both
 from .identity import Identity, verify_identity
+from .idle import seconds_left
 from .running import RunningSession
 from .tokens import SessionToken
 
@@ -42,6 +43,8 @@ class ResolvingSession(RunningSession):
     user_key: str | None = None
     #: Whether the anonymous session was adopted or is gone, so that its cookie can be deleted.
     is_cookie_stale = False
+    #: Whether this site has announced the user who has signed in: see ``announcing``.
+    is_announced = False
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class ResolvingSession(RunningSession):
         self._identity: Identity | None = None
         #: What the token opened, even if the user has no access to this site or a local login prevails.
         self._verified: Identity | None = None
-        #: Milliseconds until this site's part of the session expires; negative if there is none.
+        #: Milliseconds until the identity record expires, unless a site extends it.
         self._ttl = 0
         #: What is known to be stored; None where nothing is known, so that a save replaces everything.
         self._stored: Stored | None = None
@@ -155,11 +158,12 @@ class ResolvingSession(RunningSession):
             return
         opened, is_stale = self._decode(stored.fields), self._session_key is not None
         if self._session_key is not None and stored.anonymous and not is_cleared:
-            opened, is_stale = yield from self._adopt(token.sid, self._session_key, opened)
+            opened, is_stale = yield from self._adopt(identity, self._session_key, opened)
         # All at once: a hook that fails leaves the session unresolved.
         self._token, self._identity, self._ttl = token, identity, stored.ttl
         self._session_key = token.sid
         self.is_cookie_stale = is_stale
+        self.is_announced = self.is_announced or store.ANNOUNCED in stored.fields
         if not is_cleared:
             self._set_data(opened)
 
@@ -181,8 +185,9 @@ class ResolvingSession(RunningSession):
             for name in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
                 self._session_cache.pop(name, None)
 
-    def _adopt(self, sid: str, anonymous_key: str, opened: Stored) -> Flow[tuple[Stored, bool]]:
+    def _adopt(self, identity: Identity, anonymous_key: str, opened: Stored) -> Flow[tuple[Stored, bool]]:
         """Adopt the anonymous session. Returns the data, and whether the anonymous session is gone."""
+        sid = identity.sid
         claimed = yield from store.claim_anonymous(sid, anonymous_key)
         if claimed:
             chosen: dict[str, Any] = {}
@@ -191,7 +196,7 @@ class ResolvingSession(RunningSession):
                 hook, data = conf.adopt_session(), dict(opened.values)
                 chosen = yield functools.partial(hook, adoptable(anonymous), data)
             encoded = encode_fields(chosen, self.serializer())
-            adoption = yield from store.adopt_anonymous(sid, anonymous_key, encoded)
+            adoption = yield from store.adopt_anonymous(sid, anonymous_key, encoded, seconds_left(identity))
             if adoption is store.Adoption.MOVED:
                 return Stored({**encoded, **opened.fields}, {**chosen, **opened.values}), True
             if adoption is store.Adoption.ENDED:
@@ -226,18 +231,3 @@ class ResolvingSession(RunningSession):
         self._session_key = None
         self.is_cookie_stale = False
         self._session_cache, self._stored = {}, Stored({})
-
-    # --- idle timeout -------------------------------------------------------------------------
-
-    def due_extension(self) -> int | None:
-        """Milliseconds to which the idle timeout is due to be extended, or None. Reads nothing."""
-        identity = self.known_identity
-        return None if identity is None else idle.due_extension(identity, self._ttl)
-
-    def extend_flow(self) -> Flow[None]:
-        """Extend the idle timeout if that is due. Raises ``StoreUnavailable``."""
-        milliseconds = self.due_extension()
-        if milliseconds is not None and self._token is not None:
-            sid, is_first_visit = self._token.sid, self._ttl < 0
-            yield from store.extend_session(sid, milliseconds, is_first_visit=is_first_visit)
-            self._ttl = milliseconds

@@ -12,16 +12,16 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.utils.crypto import get_random_string
 
 from . import store
+from .announcing import AnnouncingSession
 from .fields import Stored, decode_fields, encode_fields, find_changes
 from .flows import Flow, both
-from .logins import LoginSession
 
 __all__ = ["CreateError", "SessionStore", "UpdateError"]
 
 KEY_LENGTH: Final = 40
 
 
-class SessionStore(LoginSession):
+class SessionStore(AnnouncingSession):
     """Django's session contract over the shared store. Each save writes only the keys that changed.
 
     A subclass overrides a flow, not a method: ``save_flow`` is what ``save``, ``asave`` and ``create`` do.
@@ -128,7 +128,7 @@ class SessionStore(LoginSession):
         encoded = encode_fields(data, self.serializer(), stored)
         changes = find_changes(encoded, stored)
         if self._token is not None:
-            is_saved = yield from store.save_site_session(self._token.sid, changes)
+            is_saved = yield from store.save_site_session(self._token.sid, changes, self.get_expiry_age())
         else:
             is_saved = yield from store.save_anonymous(
                 self._session_key or "", changes, self.get_expiry_age(), create=must_create

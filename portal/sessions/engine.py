@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sso_common import sessions, store
 from sso_common.adoption import adoptable
@@ -42,6 +42,11 @@ class SessionStore(sessions.SessionStore):
     new_cookies: NewCookies | None = None
     #: Whether the session of the SSO cookie has ended, so that the cookie can be deleted.
     is_over = False
+    #: Every login here is one by ``login()``, which announces the user.
+    is_announced = True
+
+    def check_expiry(self, value: Any) -> None:
+        """Do nothing: allauth sets 0 unless the user wants to be remembered, and so does the SSO cookie."""
 
     def begin_local_login(self) -> None:
         """Do nothing: every login here is one at the portal, and ``enter`` follows."""

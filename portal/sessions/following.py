@@ -25,6 +25,7 @@ from sso_common.store import administration
 
 from .ending import delete_ended, end_rows, reap, site_names
 from .models import EndReason, Progress, Session
+from .records import times_to_live
 from .resigning import resign, resign_all
 from .stream import SignOut, read_sign_outs
 
@@ -32,7 +33,7 @@ logger = logging.getLogger("portal.sessions")
 
 #: Days for which a session is kept after it has expired.
 KEPT_DAYS: Final = 90
-#: Rows that one call of ``catch_up`` deletes: a request waits for it.
+#: Rows that one call of ``catch_up`` deletes, or looks up in Redis: a request waits for it.
 PRUNED_AT_ONCE: Final = 500
 
 
@@ -69,13 +70,30 @@ def prune(days: int = KEPT_DAYS, limit: int | None = None) -> int:
     return sum(Session.objects.filter(sid__in=batch).delete()[0] for batch in batches(sids))
 
 
+def end_unused(limit: int) -> bool:
+    """End the rows of sessions whose idle timeout has passed. Returns whether that were all of them.
+
+    Their records are gone, but what sites have stored in them would wait until they expire. ``delete_ended``
+    deletes it. Each call looks at ``limit`` live sessions, and the next one continues.
+    """
+    last = Progress.read("unused")
+    rows = Session.objects.live().filter(sid__gt=last).order_by("sid")
+    sids = list(rows.values_list("sid", flat=True)[:limit])
+    left = store.run(times_to_live(sids)) if sids else {}
+    end_rows(set(sids) - left.keys(), EndReason.EXPIRED)
+    is_complete = len(sids) < limit
+    Progress.write("unused", "" if is_complete else sids[-1])
+    return is_complete
+
+
 def prune_daily() -> None:
-    """Delete old sessions and audit events. What is left over is deleted by the next calls."""
+    """Delete old sessions and audit events, and end unused sessions. The next calls do what is left over."""
     today = timezone.now().date().isoformat()
     limit = PRUNED_AT_ONCE
     if Progress.read("pruned") == today:
         return
-    if prune(limit=limit) < limit and audit.prune(settings.SSO_AUDIT_DAYS, limit=limit) < limit:
+    is_pruned = prune(limit=limit) < limit and audit.prune(settings.SSO_AUDIT_DAYS, limit=limit) < limit
+    if is_pruned and end_unused(limit):
         Progress.write("pruned", today)
 
 

@@ -27,6 +27,14 @@ def check_engine() -> Messages:
             "SESSION_SAVE_EVERY_REQUEST costs a write to Redis for every request.",
             "Write in the settings: SESSION_SAVE_EVERY_REQUEST = False. Sessions in use stay alive anyway.",
         )
+    if settings.SESSION_EXPIRE_AT_BROWSER_CLOSE:
+        yield warning(
+            "W015",
+            "SESSION_EXPIRE_AT_BROWSER_CLOSE has no effect on users who are signed in at the portal, which "
+            "sets their cookie.",
+            "Write in the settings: SESSION_EXPIRE_AT_BROWSER_CLOSE = False. Users choose at the portal "
+            "whether they stay signed in.",
+        )
 
 
 @check

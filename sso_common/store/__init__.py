@@ -9,19 +9,21 @@ from .cache import is_django_redis_cache
 from .connection import answering, ask, checked, client, is_failure, outage, ping, run
 from .events import EVENTS_KEPT, event, wait_for_user_event
 from .loops import aask
-from .names import MARKER, anonymous_key, events_key, identity_key, nonce_key, site_key, user_key
+from .names import ANNOUNCED, MARKER, anonymous_key, events_key, identity_key, nonce_key, site_key, user_key
 from .scripts import Script
 from .sessions import (
     Adoption,
     Changes,
     StoredSession,
     adopt_anonymous,
+    announce_once,
     anonymous_exists,
     claim_anonymous,
     delete_anonymous,
     delete_site_session,
     end_session,
     extend_session,
+    forget_announcement,
     read_anonymous,
     read_session,
     save_anonymous,
@@ -29,6 +31,7 @@ from .sessions import (
 )
 
 __all__ = [
+    "ANNOUNCED",
     "EVENTS_KEPT",
     "MARKER",
     "Adoption",
@@ -37,6 +40,7 @@ __all__ = [
     "StoredSession",
     "aask",
     "adopt_anonymous",
+    "announce_once",
     "anonymous_exists",
     "anonymous_key",
     "answering",
@@ -50,6 +54,7 @@ __all__ = [
     "event",
     "events_key",
     "extend_session",
+    "forget_announcement",
     "identity_key",
     "is_django_redis_cache",
     "is_failure",

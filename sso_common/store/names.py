@@ -13,6 +13,8 @@ from typing import Final
 MARKER: Final = b"\x00"
 #: The start of a field that names an anonymous session that was adopted.
 ADOPTED: Final = b"\x00adopted:"
+#: The site has announced the user of a signed-in session: see ``sso_common.announcing``.
+ANNOUNCED: Final = b"\x00announced"
 
 
 def identity_key(namespace: str, sid: str) -> str:

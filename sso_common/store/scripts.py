@@ -28,11 +28,11 @@ class Script:
         return checked([*others, answer])[-1]
 
 
-# Shared by the next two scripts: apply changes to KEYS[1]. A replacement keeps the fields that start with
-# NUL: they are not session keys.
+# Shared by the next two scripts: apply changes to KEYS[1], which then expires in ARGV[2] milliseconds. A
+# replacement keeps the fields that start with NUL: they are not session keys.
 # ARGV: guard, milliseconds, replace, number of values to put, the values, fields to drop.
 APPLY = """
-local function apply(ttl)
+local function apply()
   if ARGV[3] == '1' then
     local kept, all = {}, redis.call('HGETALL', KEYS[1])
     for i = 1, #all, 2 do
@@ -47,19 +47,18 @@ local function apply(ttl)
   local last = 4 + 2 * tonumber(ARGV[4])
   for i = 5, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
   for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
-  redis.call('PEXPIRE', KEYS[1], ttl)
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
   return 1
 end
 """
 
-# The identity's name is an argument and not a key: a script needs write permission on its keys, and a
-# site may only read the identity. Both names are in the same slot.
+# The guard is the identity's name. It is an argument and not a key: a script needs write permission on its
+# keys, and a site may only read the identity. Both names are in the same slot.
 SAVE_SITE_SESSION = Script(
     APPLY
     + """
-local ttl = redis.call('PTTL', ARGV[1])
-if ttl <= 0 then return 0 end
-return apply(ttl)
+if redis.call('EXISTS', ARGV[1]) == 0 then return 0 end
+return apply()
 """
 )
 
@@ -71,7 +70,7 @@ local mode, claim = string.match(ARGV[1], '^(%a+) (.*)$')
 local exists = redis.call('EXISTS', KEYS[1])
 if (mode == 'create') == (exists == 1) then return 0 end
 if redis.call('EXISTS', claim) == 1 then return 0 end
-return apply(ARGV[2])
+return apply()
 """
 )
 
@@ -86,15 +85,15 @@ return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# ARGV: the identity's name, the field that says so, then fields and values. A field that exists keeps
-# its value. Returns 0 if the session has ended, 2 if this was adopted before.
-ADOPT = Script(
+# Does something in a site session once. ARGV: the identity's name, the milliseconds that a new site session
+# lives, the field that says that it was done, then fields and values to add. A field that exists keeps its
+# value. Returns 0 if the session has ended, 2 if this was done before.
+ONCE = Script(
     """
-local ttl = redis.call('PTTL', ARGV[1])
-if ttl <= 0 then return 0 end
-if redis.call('HSETNX', KEYS[1], ARGV[2], '') == 0 then return 2 end
-for i = 3, #ARGV, 2 do redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
-redis.call('PEXPIRE', KEYS[1], ttl)
+if redis.call('EXISTS', ARGV[1]) == 0 then return 0 end
+if redis.call('HSETNX', KEYS[1], ARGV[3], '') == 0 then return 2 end
+for i = 4, #ARGV, 2 do redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[2], 'NX')
 return 1
 """
 )

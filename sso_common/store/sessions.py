@@ -16,12 +16,12 @@ from typing import Any, Final, NamedTuple
 from redis.exceptions import ResponseError
 
 from sso_common import conf
-from sso_common.flows import Flow
+from sso_common.flows import Command, Flow
 
 from .connection import checked
 from .events import event
-from .names import ADOPTED, MARKER, anonymous_key, claim_key, identity_key, site_key
-from .scripts import ADOPT, CLAIM, SAVE_ANONYMOUS, SAVE_SITE_SESSION
+from .names import ADOPTED, ANNOUNCED, anonymous_key, claim_key, identity_key, site_key
+from .scripts import CLAIM, ONCE, SAVE_ANONYMOUS, SAVE_SITE_SESSION
 
 logger = logging.getLogger("sso_common.store")
 
@@ -35,8 +35,7 @@ class StoredSession(NamedTuple):
 
     #: The identity record as it is stored, or None.
     record: bytes | None
-    #: Milliseconds until the site session expires; negative if there is none. It never outlives the
-    #: record. It may expire earlier, because other sites extend the record only.
+    #: Milliseconds until the record expires, unless a site extends it; negative if there is none.
     ttl: int
     #: The site session: encoded values by field name.
     fields: dict[bytes, bytes]
@@ -72,7 +71,8 @@ def read_session(sid: str, session_key: str | None = None) -> Flow[StoredSession
     """
     dsn = conf.dsn()
     own = site_key(dsn.namespace, sid, dsn.site)
-    commands = [("GET", identity_key(dsn.namespace, sid)), ("PTTL", own), ("HGETALL", own)]
+    identity = identity_key(dsn.namespace, sid)
+    commands = [("GET", identity), ("PTTL", identity), ("HGETALL", own)]
     if session_key is not None:
         commands.append(("HGETALL", anonymous_key(dsn.namespace, dsn.site, session_key)))
     record, ttl, fields, *anonymous = checked((yield commands))
@@ -99,14 +99,14 @@ def as_mapping(answer: Any) -> dict[bytes, bytes]:
 # --- writing ---------------------------------------------------------------------------------
 
 
-def save_site_session(sid: str, changes: Changes) -> Flow[bool]:
+def save_site_session(sid: str, changes: Changes, lifetime: float) -> Flow[bool]:
     """Apply changes to this site's session, atomically, while the identity record exists.
 
-    Returns False, and writes nothing, where the session has ended: a request in flight never brings
-    it back.
+    The site session then expires in ``lifetime`` seconds. Returns False, and writes nothing, where the
+    session has ended: a request in flight never brings it back.
     """
-    identity = identity_key(conf.dsn().namespace, sid)
-    return bool((yield from SAVE_SITE_SESSION(own_key(sid), identity, 0, *changes.arguments())))
+    arguments = changes.arguments()
+    return bool((yield from SAVE_SITE_SESSION(own_key(sid), *terms(sid, lifetime), *arguments)))
 
 
 def save_anonymous(session_key: str, changes: Changes, lifetime: float, *, create: bool) -> Flow[bool]:
@@ -142,14 +142,18 @@ class Adoption(enum.IntEnum):
     MOVED_BEFORE = 2
 
 
-def adopt_anonymous(sid: str, session_key: str, fields: Mapping[bytes, bytes]) -> Flow[Adoption]:
+def adopt_anonymous(
+    sid: str, session_key: str, fields: Mapping[bytes, bytes], lifetime: float
+) -> Flow[Adoption]:
     """Move fields of a claimed session into this site's session, once, then delete the former.
 
-    A field that the site session has already keeps its value.
+    A field that the site session has already keeps its value. A new site session expires in ``lifetime``
+    seconds.
     """
-    key, identity = own_anonymous_key(session_key), identity_key(conf.dsn().namespace, sid)
+    key = own_anonymous_key(session_key)
     flat = [part for field in fields.items() for part in field]
-    adoption = Adoption((yield from ADOPT(own_key(sid), identity, adopted_field(key), *flat)))
+    answer = yield from ONCE(own_key(sid), *terms(sid, lifetime), adopted_field(key), *flat)
+    adoption = Adoption(answer)
     if adoption is not Adoption.ENDED:
         checked((yield [("UNLINK", key), ("UNLINK", claim_key(key))]))
     return adoption
@@ -178,7 +182,7 @@ def end_session(sid: str, sub: object) -> Flow[None]:
     # Two UNLINKs: the ACL allows each key by another selector, and a command needs one selector that
     # allows all of its keys.
     *unlinked, noted = yield [
-        ("UNLINK", identity_key(conf.dsn().namespace, sid)),
+        ("UNLINK", own_identity(sid)),
         ("UNLINK", own_key(sid)),
         event("signed_out", sid=sid, sub=sub),
     ]
@@ -188,19 +192,39 @@ def end_session(sid: str, sub: object) -> Flow[None]:
         logger.error("A sign-out was not added to the stream of events: %s", type(noted).__name__)
 
 
-def extend_session(sid: str, milliseconds: int, *, is_first_visit: bool) -> Flow[None]:
-    """Extend a session's idle timeout. Never shortens it, and never brings a session back.
+def extend_session(sid: str, milliseconds: int) -> Flow[None]:
+    """Extend a session's idle timeout. Never shortens it, and never brings a session back."""
+    checked((yield [extension(sid, milliseconds)]))
 
-    The first visit leaves a marker: without it, this site cannot tell when it last extended the
-    session, and would extend it in every request.
+
+def extension(sid: str, milliseconds: int) -> Command:
+    return ("PEXPIRE", own_identity(sid), milliseconds, "GT")
+
+
+def announce_once(sid: str, lifetime: float, milliseconds: int | None = None) -> Flow[bool]:
+    """Note in this site's session that the site has announced its user. Returns whether this is new.
+
+    A new site session expires in ``lifetime`` seconds. The idle timeout is extended to ``milliseconds`` in
+    the same round trip.
     """
-    identity = identity_key(conf.dsn().namespace, sid)
-    touch = ("PEXPIRE", identity, milliseconds, "GT")
-    if is_first_visit:
-        changes = Changes(put={MARKER: b""})
-        yield from SAVE_SITE_SESSION(own_key(sid), identity, 0, *changes.arguments(), ahead=[touch])
-    else:
-        checked((yield [touch, ("PEXPIRE", own_key(sid), milliseconds, "GT")]))
+    ahead = [] if milliseconds is None else [extension(sid, milliseconds)]
+    answer = yield from ONCE(own_key(sid), *terms(sid, lifetime), ANNOUNCED, ahead=ahead)
+    return bool(answer == 1)
+
+
+def forget_announcement(sid: str) -> Flow[None]:
+    """Take ``announce_once`` back."""
+    checked((yield [("HDEL", own_key(sid), ANNOUNCED)]))
+
+
+def terms(sid: str, lifetime: float) -> tuple[str, int]:
+    """On which a script writes a site session: while the identity exists, for so many milliseconds."""
+    return own_identity(sid), int(lifetime * 1000)
+
+
+def own_identity(sid: str) -> str:
+    """The identity record of a session."""
+    return identity_key(conf.dsn().namespace, sid)
 
 
 def own_key(sid: str) -> str:

@@ -54,14 +54,15 @@ def test_site_can_do_all_that_sso_common_does(site: Site, valkey: ValkeyServer) 
     with at_site("site_a"):
         store.ping()
         assert store.run(store.read_session(SID, "key")).record == b"record"
-        assert store.run(store.save_site_session(SID, store.Changes(put={b"a": b"1"})))
+        assert store.run(store.save_site_session(SID, store.Changes(put={b"a": b"1"}), 100))
         assert store.run(store.save_anonymous("key", store.Changes(put={b"b": b"2"}), 100, create=True))
         assert store.run(store.anonymous_exists("key"))
         assert store.run(store.claim_anonymous(SID, "key")) is not None
-        assert store.run(store.adopt_anonymous(SID, "key", {b"b": b"2"}))
+        assert store.run(store.adopt_anonymous(SID, "key", {b"b": b"2"}, 100))
         assert store.run(store.read_session(SID)).fields.items() >= {(b"a", b"1"), (b"b", b"2")}
-        store.run(store.extend_session(SID, 400_000, is_first_visit=True))
-        store.run(store.extend_session(SID, 500_000, is_first_visit=False))
+        assert store.run(store.announce_once(SID, 100, 400_000))
+        store.run(store.forget_announcement(SID))
+        store.run(store.extend_session(SID, 500_000))
         assert store.wait_for_user_event("$", 50) is None
         session = sessions.SessionStore()
         session["x"] = 1

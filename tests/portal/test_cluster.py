@@ -127,7 +127,7 @@ def test_ending_all_sessions_leaves_nothing_on_any_node(site: Site, servers: Val
     tokens = issue_on_all(servers, user)
     with at_site("site_a"):
         for token in tokens:
-            assert store.run(store.save_site_session(token.sid, store.Changes(put={b"cart": b"1"})))
+            assert store.run(store.save_site_session(token.sid, store.Changes(put={b"cart": b"1"}), 100))
 
     ending.end_sessions([user.pk])
 
@@ -217,14 +217,15 @@ def test_site_can_do_all_that_sso_common_does(site: Site, servers: ValkeyCluster
             key = uuid.uuid4().hex
             store.ping()
             assert store.run(store.read_session(token.sid, key)).record is not None
-            assert store.run(store.save_site_session(token.sid, store.Changes(put={b"a": b"1"})))
+            assert store.run(store.save_site_session(token.sid, store.Changes(put={b"a": b"1"}), 100))
             assert store.run(store.save_anonymous(key, store.Changes(put={b"b": b"2"}), 100, create=True))
             assert store.run(store.anonymous_exists(key))
             assert store.run(store.claim_anonymous(token.sid, key)) is not None
-            assert store.run(store.adopt_anonymous(token.sid, key, {b"b": b"2"}))
+            assert store.run(store.adopt_anonymous(token.sid, key, {b"b": b"2"}, 100))
             assert store.run(store.read_session(token.sid)).fields.items() >= {(b"a", b"1"), (b"b", b"2")}
-            store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
-            store.run(store.extend_session(token.sid, 500_000, is_first_visit=False))
+            assert store.run(store.announce_once(token.sid, 100, 400_000))
+            store.run(store.forget_announcement(token.sid))
+            store.run(store.extend_session(token.sid, 500_000))
             assert store.wait_for_user_event("$", 20) is None
             store.run(store.delete_site_session(token.sid))
             store.run(store.end_session(token.sid, user.pk))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import logout
+from django.contrib.auth.signals import user_logged_in
 from django.http import HttpRequest
 
 from portal.audit.models import AuditEvent
@@ -18,7 +19,7 @@ from sso_common.exceptions import StoreUnavailable
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyServer
 
-from .people import is_live, person
+from .people import browser, is_live, is_signed_in, person, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,6 +150,25 @@ def test_a_sign_out_that_redis_finishes_later_is_audited_once(anna: Any, valkey:
 
     assert not is_live(token.sid)
     assert AuditEvent.objects.filter(kind="signed_out", sid=token.sid).count() == 1
+
+
+def test_sign_in_at_the_portal_is_announced_once(anna: Any) -> None:
+    announced: list[Any] = []
+
+    def receive(user: Any, **kwargs: Any) -> None:
+        announced.append(user)
+
+    client = browser()
+    user_logged_in.connect(receive)
+    try:
+        sign_in(client)
+        for _ in range(2):
+            assert is_signed_in(client)
+    finally:
+        user_logged_in.disconnect(receive)
+
+    assert announced == [anna]
+    assert Session.objects.count() == 1
 
 
 def test_logout_ends_and_records_the_session_once(anna: Any) -> None:

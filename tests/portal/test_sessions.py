@@ -492,6 +492,47 @@ def test_sign_out_at_a_site_is_noticed_and_survives_a_failover(valkey: ValkeySer
     assert not is_alive(token)
 
 
+def test_sign_out_at_a_site_deletes_what_other_sites_have_stored(valkey: ValkeyServer) -> None:
+    registry.register("site_a", "https://a.sso.localhost")
+    registry.register("site_b", "https://b.sso.localhost")
+    user = person()
+    token = issue(user)
+    for site in ("portal", "site_b"):
+        valkey.admin.hset(store.site_key("sso", token.sid, site), "cart", "1")
+    valkey.admin.unlink(store.identity_key("sso", token.sid))
+    valkey.admin.xadd(
+        "sso:events", {"type": "signed_out", "site": "site_a", "sid": token.sid, "sub": str(user.pk)}
+    )
+
+    following.catch_up()
+
+    assert valkey.admin.keys("*site:*") == []
+
+
+def test_data_of_sites_does_not_outlive_an_unused_session_for_long(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits until the session expires. Redis deletes the record alone after the idle timeout."""
+    monkeypatch.setattr(following, "PRUNED_AT_ONCE", 2)
+    registry.register("site_a", "https://a.sso.localhost")
+    user = person()
+    tokens = [issue(user) for _ in range(5)]
+    for token in tokens:
+        valkey.admin.hset(store.site_key("sso", token.sid, "site_a"), "cart", "1")
+    unused = {tokens[1].sid, tokens[3].sid}
+    for sid in unused:
+        valkey.admin.unlink(store.identity_key("sso", sid))
+    Progress.objects.filter(name="pruned").delete()  # as if on another day
+
+    for _ in range(4):
+        following.catch_up()
+
+    ended = Session.objects.filter(ended_reason=EndReason.EXPIRED, is_gone=True)
+    assert set(ended.values_list("sid", flat=True)) == unused
+    assert len(valkey.admin.keys("*site:site_a")) == 3
+    assert all(is_alive(token) for token in tokens if token.sid not in unused)
+
+
 def test_attack_malformed_events_are_ignored(valkey: ValkeyServer) -> None:
     token = issue(person())
     for event in (

@@ -205,7 +205,7 @@ def test_adoption_does_not_resurrect_and_keeps_the_anonymous_session(token: Sess
     key = _anonymous(cart=["mug"])
     end(token)
 
-    assert store.run(store.adopt_anonymous(token.sid, key, {b"cart": b"[1]"})) is Adoption.ENDED
+    assert store.run(store.adopt_anonymous(token.sid, key, {b"cart": b"[1]"}, 100)) is Adoption.ENDED
     assert names_in_redis() == {anonymous_name(key).encode()}
 
 

@@ -252,6 +252,11 @@ BREAKS: list[tuple[str, Any, str]] = [
         },
         '"sso_common.admin.SSOAdminConfig"',
     ),
+    (
+        "sso.W015",
+        {"SESSION_EXPIRE_AT_BROWSER_CLOSE": True},
+        "SESSION_EXPIRE_AT_BROWSER_CLOSE = False",
+    ),
     ("sso.W012", {"CSRF_TRUSTED_ORIGINS": ["https://*.sso.testserver"]}, "write the exact origins"),
 ]
 

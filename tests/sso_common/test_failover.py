@@ -169,7 +169,7 @@ def test_a_session_ended_at_the_new_primary_is_not_read_from_the_former_forever(
 
     # One visitor's refused write closes the connections of all.
     with pytest.raises(StoreUnavailable):
-        store.run(store.extend_session(other.sid, 100_000_000, is_first_visit=False))
+        store.run(store.extend_session(other.sid, 100_000_000))
 
     assert SessionStore(token=token).identity is None
     assert SessionStore(token=other).identity is not None

@@ -96,7 +96,7 @@ def test_missing_session_is_absent() -> None:
     store.run(store.end_session(token.sid, "anna"))
 
     assert store.run(store.read_session(token.sid)) == store.StoredSession(None, -2, {}, {})
-    assert not store.run(store.save_site_session(token.sid, store.Changes(put={b"a": b"1"})))
+    assert not store.run(store.save_site_session(token.sid, store.Changes(put={b"a": b"1"}), 100))
 
 
 def test_user_event_is_read_and_others_are_skipped() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from itsdangerous.encoding import base64_decode
@@ -12,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from sso_common import conf, store, testing
 from sso_common.exceptions import StoreUnavailable
-from sso_common.store import MARKER, Changes
+from sso_common.store import ANNOUNCED, MARKER, Changes
 from sso_common.store import events as stream
 from sso_common.tokens import SessionToken, mint_token
 from tests.sso_common.tools import (
@@ -65,7 +66,7 @@ def test_keys_match_the_acl_of_a_site() -> None:
 
 def test_a_dump_of_redis_opens_no_session(token: SessionToken) -> None:
     anonymous(cart=b"1")
-    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), HOUR))
 
     record = store.client().get(record_name(token))
     dump = b" ".join([*names_in_redis(), record, base64_decode(record.split(b".")[2])])
@@ -88,7 +89,7 @@ def test_no_cookie_value_chooses_a_key(key: str) -> None:
 
 def test_reading_both_sessions_takes_one_round_trip(token: SessionToken) -> None:
     anonymous(cart=b"[1]")
-    store.run(store.save_site_session(token.sid, Changes({MARKER: b"", b"a": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({MARKER: b"", b"a": b"1"}), HOUR))
 
     with counted_trips() as trips:
         stored = store.run(store.read_session(token.sid, KEY))
@@ -158,7 +159,7 @@ def test_an_error_quotes_neither_keys_nor_values(token: SessionToken) -> None:
     store.client().set(site_name(token), "not a hash")
 
     with pytest.raises(StoreUnavailable) as caught:
-        store.run(store.save_site_session(token.sid, Changes({b"a": b'"a secret"'})))
+        store.run(store.save_site_session(token.sid, Changes({b"a": b'"a secret"'}), HOUR))
 
     assert "a secret" not in str(caught.value)
     assert token.sid not in str(caught.value)
@@ -168,21 +169,21 @@ def test_an_error_quotes_neither_keys_nor_values(token: SessionToken) -> None:
 
 
 def test_a_save_takes_one_round_trip_once_the_server_knows_the_script(token: SessionToken) -> None:
-    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), HOUR))
 
     with counted_trips() as trips:
-        assert store.run(store.save_site_session(token.sid, Changes({b"a": b"2"})))
+        assert store.run(store.save_site_session(token.sid, Changes({b"a": b"2"}), HOUR))
 
     assert len(trips) == 1
 
 
 def test_a_server_without_the_scripts_is_sent_them_again(token: SessionToken, valkey) -> None:
-    assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
+    assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), HOUR))
     valkey.admin.script_flush()
 
-    assert store.run(store.save_site_session(token.sid, Changes({b"b": b"2"})))
+    assert store.run(store.save_site_session(token.sid, Changes({b"b": b"2"}), HOUR))
     assert store.run(store.save_anonymous(KEY, Changes({MARKER: b""}), HOUR, create=True))
-    assert store.run(store.adopt_anonymous(token.sid, KEY, {b"c": b"3"}))
+    assert store.run(store.adopt_anonymous(token.sid, KEY, {b"c": b"3"}, HOUR))
 
     fields = store.run(store.read_session(token.sid)).fields
     assert {name: value for name, value in fields.items() if not name.startswith(MARKER)} == {
@@ -194,20 +195,20 @@ def test_a_server_without_the_scripts_is_sent_them_again(token: SessionToken, va
 
 def test_a_save_changes_only_the_fields_that_it_names(token: SessionToken) -> None:
     store.run(
-        store.save_site_session(token.sid, Changes({b"kept": b"1", b"changed": b"1", b"dropped": b"1"}))
+        store.save_site_session(token.sid, Changes({b"kept": b"1", b"changed": b"1", b"dropped": b"1"}), HOUR)
     )
 
     store.run(
-        store.save_site_session(token.sid, Changes({b"changed": b"2", b"new": b"2"}, drop=[b"dropped"]))
+        store.save_site_session(token.sid, Changes({b"changed": b"2", b"new": b"2"}, drop=[b"dropped"]), HOUR)
     )
 
     assert store.run(store.read_session(token.sid)).fields == {b"kept": b"1", b"changed": b"2", b"new": b"2"}
 
 
 def test_a_replacing_save_deletes_the_old_fields(token: SessionToken) -> None:
-    store.run(store.save_site_session(token.sid, Changes({b"old": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({b"old": b"1"}), HOUR))
 
-    store.run(store.save_site_session(token.sid, Changes({b"new": b"2"}, replace=True)))
+    store.run(store.save_site_session(token.sid, Changes({b"new": b"2"}, replace=True), HOUR))
 
     assert store.run(store.read_session(token.sid)).fields == {b"new": b"2"}
 
@@ -215,25 +216,43 @@ def test_a_replacing_save_deletes_the_old_fields(token: SessionToken) -> None:
 def test_a_large_session_is_saved_and_emptied(token: SessionToken) -> None:
     many = {f"field {number}".encode(): b"x" * 100 for number in range(5000)}
 
-    store.run(store.save_site_session(token.sid, Changes(many)))
+    store.run(store.save_site_session(token.sid, Changes(many), HOUR))
     assert store.run(store.read_session(token.sid)).fields == many
 
-    store.run(store.save_site_session(token.sid, Changes({MARKER: b""}, drop=list(many))))
+    store.run(store.save_site_session(token.sid, Changes({MARKER: b""}, drop=list(many)), HOUR))
     assert store.run(store.read_session(token.sid)).fields == {MARKER: b""}
 
 
-def test_a_site_session_lives_as_long_as_the_identity(token: SessionToken) -> None:
+def test_a_site_session_outlives_the_idle_timeout(token: SessionToken) -> None:
+    """Another site may extend the record again and again, and must not touch this site's data."""
     store.client().pexpire(record_name(token), 500_000)
 
-    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), HOUR))
+
+    assert 1000 * (HOUR - 60) < store.client().pttl(site_name(token)) <= 1000 * HOUR
+
+
+def test_adoption_does_not_extend_a_site_session_that_expires_earlier(token: SessionToken) -> None:
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), 500))
+    anonymous(cart=b"[1]")
+
+    store.run(store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"}, HOUR))
 
     assert 400_000 < store.client().pttl(site_name(token)) <= 500_000
+
+
+def test_adoption_into_a_new_site_session_lets_it_expire(token: SessionToken) -> None:
+    anonymous(cart=b"[1]")
+
+    store.run(store.adopt_anonymous(token.sid, KEY, {b"cart": b"[1]"}, HOUR))
+
+    assert 1000 * (HOUR - 60) < store.client().pttl(site_name(token)) <= 1000 * HOUR
 
 
 def test_a_save_does_not_resurrect_a_session_that_ended_elsewhere(token: SessionToken) -> None:
     end(token)
 
-    assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}, replace=True))) is False
+    assert store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}, replace=True), HOUR)) is False
     assert names_in_redis() == set()
 
 
@@ -262,7 +281,7 @@ def test_each_save_of_an_anonymous_session_restarts_its_lifetime() -> None:
 
 
 def test_sign_out_deletes_the_record_and_this_sites_data_and_adds_an_event(token: SessionToken) -> None:
-    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), HOUR))
 
     with counted_trips() as trips:
         store.run(store.end_session(token.sid, testing.subject("anna")))
@@ -285,7 +304,7 @@ def test_sign_out_leaves_the_data_of_other_sites_to_the_portal(token: SessionTok
 
 
 def test_deleting_the_data_of_a_site_does_not_end_the_session(token: SessionToken) -> None:
-    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), HOUR))
 
     store.run(store.delete_site_session(token.sid))
 
@@ -293,22 +312,20 @@ def test_deleting_the_data_of_a_site_does_not_end_the_session(token: SessionToke
     assert has_identity(token)
 
 
-def test_extending_the_record_and_the_site_data_takes_one_round_trip(token: SessionToken) -> None:
+def test_extending_takes_one_round_trip(token: SessionToken) -> None:
     store.client().pexpire(record_name(token), 60_000)
-    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
 
     with counted_trips() as trips:
-        store.run(store.extend_session(token.sid, 1_200_000, is_first_visit=False))
+        store.run(store.extend_session(token.sid, 1_200_000))
 
     assert len(trips) == 1
-    for name in (record_name(token), site_name(token)):
-        assert 1_100_000 < store.client().pttl(name) <= 1_200_000
+    assert 1_100_000 < store.client().pttl(record_name(token)) <= 1_200_000
 
 
 def test_extending_never_shortens_a_session(token: SessionToken) -> None:
     before = store.client().pexpiretime(record_name(token))
 
-    store.run(store.extend_session(token.sid, 1_000, is_first_visit=False))
+    store.run(store.extend_session(token.sid, 1_000))
 
     assert store.client().pexpiretime(record_name(token)) == before
 
@@ -316,15 +333,54 @@ def test_extending_never_shortens_a_session(token: SessionToken) -> None:
 def test_extending_does_not_resurrect_a_session(token: SessionToken) -> None:
     end(token)
 
-    store.run(store.extend_session(token.sid, 60_000, is_first_visit=False))
+    store.run(store.extend_session(token.sid, 60_000))
 
     assert names_in_redis() == set()
 
 
-def test_the_first_visit_leaves_a_marker(token: SessionToken) -> None:
-    store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
+# --- announcing ------------------------------------------------------------------------------------
 
-    assert store.run(store.read_session(token.sid)).fields == {MARKER: b""}
+
+def test_a_user_is_announced_once(token: SessionToken) -> None:
+    assert store.run(store.announce_once(token.sid, HOUR))
+
+    assert not store.run(store.announce_once(token.sid, HOUR))
+    assert store.run(store.read_session(token.sid)).fields == {ANNOUNCED: b""}
+    assert 1000 * (HOUR - 60) < store.client().pttl(site_name(token)) <= 1000 * HOUR
+
+
+def test_eight_threads_announce_a_user_once(token: SessionToken) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: store.run(store.announce_once(token.sid, HOUR)), range(80)))
+
+    assert answers.count(True) == 1
+
+
+def test_announcing_extends_the_session_in_the_same_round_trip(token: SessionToken) -> None:
+    store.run(store.announce_once(sign_in("bert").sid, HOUR))  # Redis caches the script
+    store.client().pexpire(record_name(token), 60_000)
+
+    with counted_trips() as trips:
+        assert store.run(store.announce_once(token.sid, HOUR, 1_200_000))
+
+    assert len(trips) == 1
+    assert 1_100_000 < store.client().pttl(record_name(token)) <= 1_200_000
+
+
+def test_an_announcement_that_was_taken_back_is_made_again(token: SessionToken) -> None:
+    store.run(store.announce_once(token.sid, HOUR))
+
+    store.run(store.forget_announcement(token.sid))
+
+    assert store.run(store.announce_once(token.sid, HOUR))
+
+
+def test_no_save_forgets_the_announcement(token: SessionToken) -> None:
+    store.run(store.announce_once(token.sid, HOUR))
+
+    store.run(store.save_site_session(token.sid, Changes({MARKER: b""}, replace=True), HOUR))
+
+    assert not store.run(store.announce_once(token.sid, HOUR))
 
 
 def test_sign_out_works_while_the_stream_refuses_events(token: SessionToken) -> None:
@@ -338,10 +394,10 @@ def test_sign_out_works_while_the_stream_refuses_events(token: SessionToken) -> 
     assert not has_identity(token)
 
 
-def test_a_first_visit_after_sign_out_leaves_nothing(token: SessionToken) -> None:
+def test_an_announcement_after_sign_out_leaves_nothing(token: SessionToken) -> None:
     end(token)
 
-    store.run(store.extend_session(token.sid, 400_000, is_first_visit=True))
+    assert not store.run(store.announce_once(token.sid, HOUR, 400_000))
 
     assert names_in_redis() == set()
 
@@ -355,9 +411,9 @@ def test_the_stream_of_events_is_capped(valkey, monkeypatch) -> None:
 
 
 def test_a_save_runs_one_script(token: SessionToken, valkey) -> None:
-    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"})))
+    store.run(store.save_site_session(token.sid, Changes({b"a": b"1"}), HOUR))
 
     with counted_commands(valkey.admin) as calls:
-        store.run(store.save_site_session(token.sid, Changes({b"a": b"2"}, drop=[b"b"])))
+        store.run(store.save_site_session(token.sid, Changes({b"a": b"2"}, drop=[b"b"]), HOUR))
 
-    assert calls == {"evalsha": 1, "pttl": 1, "hset": 1, "hdel": 1, "pexpire": 1}
+    assert calls == {"evalsha": 1, "exists": 1, "hset": 1, "hdel": 1, "pexpire": 1}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.stories.people import SIGN_IN_PATH, Person, Visitor
+from tests.stories.shell import Shell
 
 DAY = 86_400
 
@@ -113,3 +114,20 @@ def write_note(visitor: Visitor, title: str) -> str:
     with visitor.page.expect_navigation():
         visitor.page.get_by_role("button", name="Save note").click()
     return visitor.path.removeprefix("site_a")
+
+
+def test_each_site_counts_the_sign_in_once_as_a_login(
+    visitor: Visitor, new_person: Callable[..., Person], shell: Callable[[str], Shell]
+) -> None:
+    mia = new_person("Mia")
+    visitor.sign_in(mia)
+    find = "str(Account.objects.get(sub=sub).user.last_login)"
+
+    visitor.open("site_a", "/notes/")
+    visitor.open("site_b", "/orders/")
+    first = [shell(site)(find, sub=mia.sub) for site in ("site_a", "site_b")]
+    visitor.open("site_a", "/notes/")
+    visitor.open("site_b", "/orders/")
+
+    assert "None" not in first
+    assert [shell(site)(find, sub=mia.sub) for site in ("site_a", "site_b")] == first

@@ -25,7 +25,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import backends, conf, cookies, refusals, responses, users
+from . import backends, conf, cookies, csrf, refusals, responses, users
 from .adoption import EMERGENCY, LOCAL_SINCE
 from .exceptions import Absent, SSOError, StoreUnavailable, Unavailable
 from .flows import Flow
@@ -54,6 +54,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         cookies.drop_disguised(request)
         token, refusal = cookies.take_token(request)
+        csrf.replace_unbound_secret(request, token)
         store_class = cast(type[SessionStore], self.SessionStore)
         request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
 
@@ -82,6 +83,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         if session.unavailable is not None:
             return unavailable(request, session.unavailable)
         self.finish_cookies(request, response)
+        csrf.bind_secret(request, response, session.presented)
         extend_idle_timeout(session)
         return response
 

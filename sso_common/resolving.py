@@ -58,6 +58,8 @@ class ResolvingSession(SessionBase):
         refusal: SSOError | None = None,
     ) -> None:
         super().__init__(session_key)
+        #: The token in the browser's SSO cookie, whether or not it opened the session.
+        self.presented = token
         self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None

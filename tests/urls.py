@@ -6,10 +6,11 @@ from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.middleware.csrf import get_token
+from django.middleware.csrf import get_token, rotate_token
 from django.shortcuts import redirect
 from django.template import Context, Template
 from django.urls import include, path
+from django.views.decorators.csrf import csrf_protect
 
 
 def static_page(request: HttpRequest) -> HttpResponse:
@@ -42,6 +43,11 @@ def through_login(request: HttpRequest) -> HttpResponse:
 
 def csrf(request: HttpRequest) -> HttpResponse:
     return HttpResponse(get_token(request))
+
+
+def csrf_rotated(request: HttpRequest) -> HttpResponse:
+    rotate_token(request)
+    return csrf(request)
 
 
 def put(request: HttpRequest) -> JsonResponse:
@@ -170,6 +176,8 @@ urlpatterns = [
     path("needs-permission/<text>/", needs_permission),
     path("through-login/", through_login),
     path("csrf/", csrf),
+    path("csrf/protected/", csrf_protect(csrf)),
+    path("csrf/rotated/", csrf_rotated),
     path("put/", put),
     path("show/", show),
     path("flush/", flush),

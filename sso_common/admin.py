@@ -57,5 +57,8 @@ class SSOAdminSite(AdminSite):
         if request.user.is_authenticated:
             return responses.forbidden(request)
         if LOCAL in request.GET or request.method == "POST":
+            from .forms import LocalLoginForm  # needs models
+
+            self.login_form = self.login_form or LocalLoginForm
             return super().login(request, extra_context)
         return HttpResponseRedirect(login_path(address))

@@ -8,6 +8,7 @@ view does.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
+from django.contrib.auth import get_user_model
 from django.contrib.auth import middleware as django_auth
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions import middleware as django_sessions
@@ -26,8 +28,9 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
 from . import backends, conf, cookies, csrf, refusals, responses, users
+from .addresses import is_emergency_login, login_path, safe_next
 from .adoption import EMERGENCY, LOCAL_SINCE
-from .exceptions import Absent, SSOError, StoreUnavailable, Unavailable
+from .exceptions import Absent, LocalLoginRefused, SSOError, StoreUnavailable, Unavailable
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
@@ -56,10 +59,15 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         token, refusal = cookies.take_token(request)
         csrf.replace_unbound_secret(request, token)
         store_class = cast(type[SessionStore], self.SessionStore)
-        request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session.check_login = partial(check_login, request)
+        request.session = session
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer 503, not 500, where the store cannot answer."""
+        """Answer 503, not 500, where the store cannot answer. Explain why a local login was refused."""
+        if isinstance(exception, LocalLoginRefused):
+            login_url = request.build_absolute_uri(login_path(safe_next(request)))
+            return responses.sign_in_at_portal(request, login_url)
         if not isinstance(exception, StoreUnavailable):
             return None
         session = session_of(request)
@@ -240,5 +248,21 @@ def local_user(request: SSORequest) -> User:
     if user.is_authenticated:
         session = request.session
         is_emergency = bool(session.get(EMERGENCY))
-        users.require_local_login(user, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
+        users.require_local_login(user.pk, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
     return user
+
+
+def check_login(request: HttpRequest, user_key: str) -> None:
+    """Check a local login when ``login()`` is about to store it. Raises ``LocalLoginRefused``.
+
+    Not when the user is authenticated: other backends may come first, and need not ask for a password.
+    """
+    session = sso_request(request).session
+    if session.identity is not None:
+        get_user(sso_request(request))  # who may repeat their own login
+    if not session.is_own_login(user_key):
+        key = get_user_model()._meta.pk.to_python(user_key)
+        try:
+            users.require_local_login(key, time.time(), is_emergency=is_emergency_login(request))
+        except Absent as refusal:
+            raise LocalLoginRefused(refusal.detail) from refusal

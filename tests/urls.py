@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.views import LoginView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token, rotate_token
 from django.shortcuts import redirect
@@ -80,6 +80,12 @@ def local_login(request: HttpRequest) -> HttpResponse:
     user = User.objects.get(username=request.GET["username"])
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return HttpResponse("signed in locally")
+
+
+def local_login_of_oneself(request: HttpRequest) -> HttpResponse:
+    """Some products repeat the login of a user after a change, without a look at ``request.user``."""
+    request.session["kept"] = 1
+    return local_login(request)
 
 
 def local_login_and_identity(request: HttpRequest) -> JsonResponse:
@@ -184,6 +190,8 @@ urlpatterns = [
     path("sign-out/", sign_out),
     path("sign-out-and-in/", sign_out_and_in),
     path("local-login/", local_login),
+    path("local-login/form/", LoginView.as_view(template_name="admin/login.html", next_page="/user/")),
+    path("local-login/own/", local_login_of_oneself),
     path("local-login/identity/", local_login_and_identity),
     path("sign-out/identity/", sign_out_and_identity),
     path("user-then-local-login/", user_then_local_login),

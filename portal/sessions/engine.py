@@ -43,8 +43,9 @@ class SessionStore(sessions.SessionStore):
     #: Whether the session of the SSO cookie has ended, so that the cookie can be deleted.
     is_over = False
 
-    def begin_local_login(self) -> None:
+    def begin_local_login_flow(self, user_key: str) -> Flow[None]:
         """Do nothing: every login here is one at the portal, and ``enter`` follows."""
+        yield from ()
 
     @functools.cached_property
     def portal_row(self) -> Session | None:

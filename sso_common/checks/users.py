@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
 
 from sso_common import conf
 from sso_common.backends import SSOBackend
@@ -17,8 +18,18 @@ from .messages import Messages, check, error, warning
 
 @check
 def check_backends() -> Messages:
-    """Users who sign in at the portal are recognized, in the admin too."""
-    if not any(issubclass(imported_class(path), SSOBackend) for path in settings.AUTHENTICATION_BACKENDS):
+    """Users who sign in at the portal are recognized, in the admin too, and have no other password."""
+    classes = [imported_class(path) for path in settings.AUTHENTICATION_BACKENDS]
+    ours = next((index for index, each in enumerate(classes) if issubclass(each, SSOBackend)), None)
+    for path, each in zip(settings.AUTHENTICATION_BACKENDS[:ours], classes, strict=False):
+        if ours is not None and issubclass(each, ModelBackend):
+            yield warning(
+                "W013",
+                f"In AUTHENTICATION_BACKENDS, {path} comes before SSOBackend: it accepts passwords of this "
+                "site from users who sign in at the portal.",
+                f'Move "{settings.AUTHENTICATION_BACKENDS[ours]}" up, above "{path}".',
+            )
+    if ours is None:
         yield error(
             "E008",
             "AUTHENTICATION_BACKENDS has no SSOBackend: users who are signed in are not recognized here.",

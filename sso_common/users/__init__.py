@@ -5,7 +5,7 @@ Nothing else at a site writes synced users. An ``Account`` links each of them to
 
 from .drift import Drift, find_drift
 from .linking import Candidate, find_candidates, link_user
-from .local import require_local_login, resolve_user
+from .local import is_linked_name, require_local_login, resolve_user
 from .mapper import UserMapper, unmapped_fields
 from .upsert import UpsertResult, deactivate_accounts, upsert_users
 
@@ -17,6 +17,7 @@ __all__ = [
     "deactivate_accounts",
     "find_candidates",
     "find_drift",
+    "is_linked_name",
     "link_user",
     "require_local_login",
     "resolve_user",

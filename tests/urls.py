@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
-from django.contrib.auth.views import LoginView, redirect_to_login
+from django.contrib.auth.views import LoginView, PasswordResetConfirmView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token, rotate_token
 from django.shortcuts import redirect
@@ -205,6 +205,11 @@ urlpatterns = [
     path("async/private/", async_private),
     path("async/sign-out/", async_sign_out),
     path("async/local-login/", async_local_login),
+    path(
+        "reset/<uidb64>/<token>/",
+        PasswordResetConfirmView.as_view(success_url="/"),
+        name="password_reset_confirm",
+    ),
     path("sso/", include("sso_common.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -18,6 +18,7 @@ from sso_common.identity import Identity
 from sso_common.models import Account
 
 from .mapper import has_field
+from .passwords import is_superuser
 from .upsert import upsert_users
 
 #: Columns of the account that are read together with the user, under names that no user model has.
@@ -76,11 +77,6 @@ def is_linked_name(name: Any) -> bool:
         named |= Q(**{f"{address}__iexact": name})
     subjects = set(model._default_manager.filter(named).values_list("sso_account", flat=True))
     return bool(subjects) and None not in subjects
-
-
-def is_superuser(user: Any) -> bool:
-    """Whether a user is a superuser. Not every user model knows them."""
-    return bool(getattr(user, "is_superuser", False))
 
 
 def find_account(sub: uuid.UUID) -> Account | None:

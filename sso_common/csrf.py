@@ -23,6 +23,9 @@ from django.utils.encoding import force_bytes
 
 from .tokens import SessionToken
 
+#: The methods of requests that Django does not check.
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
 INDEX: Final = {character: index for index, character in enumerate(CHARACTERS)}
 #: The character of each byte, for ``bytes.translate``.
 FROM_BYTE: Final = "".join(CHARACTERS[byte % len(CHARACTERS)] for byte in range(256)).encode("ascii")
@@ -54,6 +57,20 @@ def bind_secret(request: HttpRequest, response: HttpResponseBase, token: Session
     elif request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
         # Django's middleware is above the session middleware, and sets the cookie later.
         request.META["CSRF_COOKIE"] = bound(request.META["CSRF_COOKIE"], token)
+
+
+def forget_secret(response: HttpResponseBase) -> None:
+    """Delete the cookie, unless the response sets one."""
+    name = settings.CSRF_COOKIE_NAME
+    if name not in response.cookies and not settings.CSRF_USE_SESSIONS:
+        response.delete_cookie(
+            name,
+            path=settings.CSRF_COOKIE_PATH,
+            domain=settings.CSRF_COOKIE_DOMAIN,
+            samesite=settings.CSRF_COOKIE_SAMESITE,
+        )
+        # Browsers ignore even the deletion of a __Host- cookie if it is not Secure.
+        response.cookies[name]["secure"] = settings.CSRF_COOKIE_SECURE
 
 
 def bound(secret: str, token: SessionToken) -> str:

@@ -24,13 +24,14 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import rotate_token
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
 from . import backends, conf, cookies, csrf, refusals, responses, users
 from .addresses import is_emergency_login, login_path, safe_next
 from .adoption import EMERGENCY, LOCAL_SINCE
-from .exceptions import Absent, LocalLoginRefused, SSOError, StoreUnavailable, Unavailable
+from .exceptions import Absent, LocalLoginRefused, NoIdentity, SSOError, StoreUnavailable, Unavailable
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
@@ -91,6 +92,8 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         if session.unavailable is not None:
             return unavailable(request, session.unavailable)
         self.finish_cookies(request, response)
+        if session.overridden is not None and not session.has_local_login():
+            csrf.forget_secret(response)  # which the local user knows
         csrf.bind_secret(request, response, session.presented)
         extend_idle_timeout(session)
         return response
@@ -235,8 +238,13 @@ def local_user_flow(request: SSORequest) -> Flow[User]:
     except Absent as error:
         refusal = error
     is_overriding = session.overridden is not None
+    if is_overriding and request.method not in csrf.SAFE_METHODS:
+        # The local user's form must not be sent in the name of another user, who is back in the next request.
+        yield from session.flush_flow()
+        raise refusal or NoIdentity
     if refusal is not None or is_overriding:
         yield from session.end_local_login_flow()
+        rotate_token(request)
     if refusal is not None and not is_overriding:
         raise refusal
     return None

@@ -128,6 +128,40 @@ def test_attack_token_of_the_user_of_the_portal_is_refused_after_a_local_login(
     assert send(client, client.get("/csrf/").text)
 
 
+@pytest.mark.parametrize("how", ["deactivated", "flush"])
+def test_attack_token_of_a_local_user_is_refused_for_the_user_of_the_portal(
+    client: Client, store: str, how: str
+) -> None:
+    eve = User.objects.create_user("eve")
+    testing.sign_in(client, "ben")
+    client.get("/local-login/?username=eve")
+    known = client.get("/csrf/").text
+    assert send(client, known)
+
+    if how == "flush":
+        client.get("/flush/")
+    else:
+        User.objects.filter(pk=eve.pk).update(is_active=False)
+    assert client.get("/user/").content == b"ben"
+
+    assert not send(client, known)
+    assert send(client, client.get("/csrf/").text)
+
+
+def test_attack_form_of_a_local_user_is_sent_as_the_user_of_the_portal(client: Client, store: str) -> None:
+    """The local login has ended while the form was open."""
+    eve = User.objects.create_user("eve")
+    testing.sign_in(client, "ben")
+    client.get("/local-login/?username=eve")
+    form = {"csrfmiddlewaretoken": client.get("/csrf/").text}
+    User.objects.filter(pk=eve.pk).update(is_active=False)
+
+    assert client.post("/user/", form).content == b"nobody"
+
+    assert client.get("/user/").content == b"ben"
+    assert client.post("/user/", form).status_code == 403
+
+
 def test_attack_planted_cookie_gives_a_local_login_no_secret_known_from_before(client: Client) -> None:
     """Ben finds out what the site puts in place of a planted cookie, then an operator logs in."""
     User.objects.create_user("eve")

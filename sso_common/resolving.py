@@ -59,8 +59,7 @@ class ResolvingSession(SessionBase):
     ) -> None:
         super().__init__(session_key)
         #: The token in the browser's SSO cookie, whether or not it opened the session.
-        self.presented = token
-        self._unresolved = token
+        self.presented = self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None
         #: What the token opened, even if the user has no access to this site or a local login prevails.

@@ -205,11 +205,7 @@ urlpatterns = [
     path("async/private/", async_private),
     path("async/sign-out/", async_sign_out),
     path("async/local-login/", async_local_login),
-    path(
-        "reset/<uidb64>/<token>/",
-        PasswordResetConfirmView.as_view(success_url="/"),
-        name="password_reset_confirm",
-    ),
+    path("reset/<uidb64>/<token>/", PasswordResetConfirmView.as_view(success_url="/")),
     path("sso/", include("sso_common.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -12,7 +12,6 @@ import pytest
 from django.contrib.auth.forms import PasswordResetForm, SetPasswordForm
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
-from django.core import mail
 from django.core.management import CommandError, call_command
 from django.db.models.signals import post_save, pre_save
 from django.test import Client, override_settings
@@ -93,12 +92,13 @@ def test_reset_by_email_sends_a_linked_user_no_link(portal: Portal) -> None:
     linked_user(portal)
     User.objects.create_user("dora", "dora@example.com", PASSWORD)
 
-    for address in ("anna@example.com", "dora@example.com"):
-        form = PasswordResetForm({"email": address})
-        assert form.is_valid()
-        form.save(domain_override="testserver")
+    receivers = [
+        user.username
+        for address in ("anna@example.com", "dora@example.com")
+        for user in PasswordResetForm().get_users(address)
+    ]
 
-    assert [message.to for message in mail.outbox] == [["dora@example.com"]]
+    assert receivers == ["dora"]
 
 
 class ProxyOfUser(User):

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CSRF_ALLOWED_CHARS as CHARACTERS
 from django.middleware.csrf import CSRF_SECRET_LENGTH, CSRF_TOKEN_LENGTH
+from django.utils.cache import patch_cache_control
 from django.utils.crypto import constant_time_compare
 from django.utils.encoding import force_bytes
 
@@ -25,6 +26,9 @@ from .tokens import SessionToken
 
 #: The methods of requests that Django does not check.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+#: The key in ``request.META`` that says that this response renews the cookie, whatever the view does.
+RENEWED: Final = "SSO_CSRF_RENEWED"
 
 INDEX: Final = {character: index for index, character in enumerate(CHARACTERS)}
 #: The character of each byte, for ``bytes.translate``.
@@ -44,13 +48,16 @@ def replace_unbound_secret(request: HttpRequest, token: SessionToken | None) -> 
     own = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
     secret = characters(settings.SECRET_KEY, token, sent, own)
     request.COOKIES[settings.CSRF_COOKIE_NAME] = secret
-    request.META |= {"CSRF_COOKIE": secret, "CSRF_COOKIE_NEEDS_UPDATE": True}
+    request.META |= {"CSRF_COOKIE": secret, "CSRF_COOKIE_NEEDS_UPDATE": True, RENEWED: True}
 
 
 def bind_secret(request: HttpRequest, response: HttpResponseBase, token: SessionToken | None) -> None:
     """Bind the secret that a response sets to the session token that the browser will send with it."""
     if token is None or settings.CSRF_USE_SESSIONS:
         return
+    if RENEWED in request.META:
+        # The view may have declared its page public, and knows nothing of the cookie.
+        patch_cache_control(response, private=True)
     name = settings.CSRF_COOKIE_NAME
     if name in response.cookies:
         response.cookies[name] = bound(response.cookies[name].value, token)  # keeps the attributes

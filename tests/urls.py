@@ -10,6 +10,7 @@ from django.middleware.csrf import get_token, rotate_token
 from django.shortcuts import redirect
 from django.template import Context, Template
 from django.urls import include, path
+from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 
 
@@ -181,6 +182,7 @@ urlpatterns = [
     path("needs-permission/", needs_permission),
     path("needs-permission/<text>/", needs_permission),
     path("through-login/", through_login),
+    path("public/", cache_control(max_age=60, public=True)(static_page)),
     path("csrf/", csrf),
     path("csrf/protected/", csrf_protect(csrf)),
     path("csrf/rotated/", csrf_rotated),

@@ -252,6 +252,19 @@ def test_cookie_is_renewed_once_and_without_redis(client: Client) -> None:
     assert len(trips) == 0
 
 
+def test_attack_secret_from_a_shared_cache(client: Client) -> None:
+    """The view has declared its page public, because it is the same for all visitors."""
+    client.get("/csrf/")
+    testing.sign_in(client, "anna")
+
+    renewed, next_one = client.get("/public/"), client.get("/public/")
+
+    assert COOKIE in renewed.cookies
+    assert renewed["Cache-Control"] == "max-age=60, private"
+    assert COOKIE not in next_one.cookies
+    assert next_one["Cache-Control"] == "max-age=60, public"
+
+
 @pytest.mark.parametrize("cookie", ["stays", "goes"])
 def test_form_of_a_session_that_has_ended_is_not_forged(client: Client, cookie: str) -> None:
     """The visitor is sent to the login page, not to an error."""

@@ -25,8 +25,9 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 ``domains``.
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``turns``, ``fields``,
-``adoption``, ``idle``, ``running``, ``resolving``, ``expiry``, ``logins``, ``announcing``, ``sessions``, ``cookies``, ``http``,
-``middleware``, ``refusals``, ``backends``, ``views``, ``responses``, ``addresses``.
+``adoption``, ``idle``, ``running``, ``resolving``, ``expiry``, ``logins``, ``announcing``, ``sessions``, ``cookies``, ``csrf``, ``http``,
+``middleware``,
+``refusals``, ``backends``, ``forms``, ``views``, ``responses``, ``addresses``.
 
 A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,
 ``models``, ``admission``.

@@ -47,6 +47,11 @@ def login_path(next_address: str) -> str:
     return f"{reverse('sso:login')}?{urlencode({REDIRECT_FIELD_NAME: next_address})}"
 
 
+def portal_password_address() -> str:
+    """The portal's page on which users change their password."""
+    return f"{conf.dsn().portal_url}/accounts/password/change/"
+
+
 def portal_address(endpoint: str, next_address: str) -> str:
     """An address at the portal that leads back to ``next_address``."""
     query = urlencode({REDIRECT_FIELD_NAME: next_address})

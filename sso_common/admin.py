@@ -5,8 +5,8 @@ Replace ``"django.contrib.admin"`` in ``INSTALLED_APPS``::
     INSTALLED_APPS = ["sso_common.admin.SSOAdminConfig", ...]
 
 Visitors who are not signed in are sent to the portal. Users without ``is_staff`` get a 403 page, where the
-stock admin would show its login form forever. ``/admin/login/?local`` still shows Django's own form, for a
-local superuser in an emergency.
+stock admin would show its login form forever. "Change password" leads to the portal. ``/admin/login/?local``
+still shows Django's own form, for a local superuser in an emergency.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
 from . import responses
-from .addresses import LOCAL, login_path, safe_next
+from .addresses import LOCAL, login_path, portal_password_address, safe_next
 
 
 class SSOAdminConfig(AdminConfig):
@@ -48,6 +48,14 @@ class SSOAdminSite(AdminSite):
 
         return update_wrapper(answer, guarded)
 
+    def password_change(  # type: ignore[override]  # django-stubs knows of no redirect
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Send users who are signed in at the portal to its page. Local users change their password here."""
+        if getattr(request, "sso", None):
+            return HttpResponseRedirect(portal_password_address())
+        return super().password_change(request, extra_context)
+
     @method_decorator([never_cache, login_not_required])
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Send the visitor to the portal; see the module's docstring for the exceptions."""
@@ -57,5 +65,8 @@ class SSOAdminSite(AdminSite):
         if request.user.is_authenticated:
             return responses.forbidden(request)
         if LOCAL in request.GET or request.method == "POST":
+            from .forms import LocalLoginForm  # needs models
+
+            self.login_form = self.login_form or LocalLoginForm
             return super().login(request, extra_context)
         return HttpResponseRedirect(login_path(address))

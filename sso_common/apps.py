@@ -6,6 +6,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db.models.signals import pre_save
 from django.utils.translation import gettext_lazy as _
 
 
@@ -18,7 +19,9 @@ class SSOCommonConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401  registers itself
+        from .users import keep_unusable
 
+        pre_save.connect(keep_unusable, dispatch_uid="sso_common.keep_unusable")  # of proxies, too
         user_logged_in.connect(log_in, dispatch_uid="sso_common.log_in")
         user_logged_out.connect(sign_out, dispatch_uid="sso_common.sign_out")
 

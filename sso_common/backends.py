@@ -13,7 +13,6 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from . import conf, users
 from .addresses import is_emergency_login
 from .identity import Identity
-from .models import Account
 
 
 class SSOBackend(ModelBackend):
@@ -47,11 +46,10 @@ class SSOBackend(ModelBackend):
         accepts a password of this site, unless ``SSO_LOCAL_LOGIN`` is set, or in an emergency.
         """
         model: Any = get_user_model()
-        name = credentials.get(model.USERNAME_FIELD) if username is None else username
-        if name is None or conf.local_login() or is_emergency_login(request):
+        name = username or credentials.get(model.USERNAME_FIELD) or credentials.get("email")
+        if not name or conf.local_login() or is_emergency_login(request):
             return
-        user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
-        if user is not None and Account._default_manager.filter(user=user).exists():
+        if users.is_linked_name(name):
             model().set_password(password)  # takes as long as for an unknown user
             raise PermissionDenied
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 
 
 class SSOError(Exception):
@@ -65,7 +65,7 @@ class NotAdmitted(Absent):
     reason = "not-admitted"
 
 
-class LocalLoginRefused(Absent):
+class LocalLoginRefused(Absent, PermissionDenied):
     """The user is linked to a subject, and signs in at the portal."""
 
     reason = "local-login"

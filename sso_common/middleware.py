@@ -8,12 +8,14 @@ view does.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
+from django.contrib.auth import get_user_model
 from django.contrib.auth import middleware as django_auth
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions import middleware as django_sessions
@@ -21,12 +23,14 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import rotate_token
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import backends, conf, cookies, refusals, responses, users
+from . import backends, conf, cookies, csrf, refusals, responses, users
+from .addresses import is_emergency_login, login_path, safe_next
 from .adoption import EMERGENCY, LOCAL_SINCE
-from .exceptions import Absent, SSOError, StoreUnavailable, Unavailable
+from .exceptions import Absent, LocalLoginRefused, NoIdentity, SSOError, StoreUnavailable, Unavailable
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
@@ -53,11 +57,17 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         cookies.drop_disguised(request)
         token, refusal = cookies.take_token(request)
+        csrf.replace_unbound_secret(request, token)
         store_class = cast(type[SessionStore], self.SessionStore)
-        request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
+        session.check_login = partial(check_login, request)
+        request.session = session
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer 503, not 500, where the store cannot answer."""
+        """Answer 503, not 500, where the store cannot answer. Explain why a local login was refused."""
+        if isinstance(exception, LocalLoginRefused):
+            login_url = request.build_absolute_uri(login_path(safe_next(request)))
+            return responses.sign_in_at_portal(request, login_url)
         if not isinstance(exception, StoreUnavailable):
             return None
         session = session_of(request)
@@ -86,6 +96,9 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
             response = yield partial(unavailable, request, session.unavailable)
             return response
         self.finish_cookies(request, response)
+        if session.overridden is not None and not session.has_local_login():
+            csrf.forget_secret(response)  # which the local user knows
+        csrf.bind_secret(request, response, session.presented)
         yield from finish_flow(session, response)
         return response
 
@@ -234,8 +247,13 @@ def local_user_flow(request: SSORequest) -> Flow[User]:
     except Absent as error:
         refusal = error
     is_overriding = session.overridden is not None
+    if is_overriding and request.method not in csrf.SAFE_METHODS:
+        # The local user's form must not be sent in the name of another user, who is back in the next request.
+        yield from session.flush_flow()
+        raise refusal or NoIdentity
     if refusal is not None or is_overriding:
         yield from session.end_local_login_flow()
+        rotate_token(request)
     if refusal is not None and not is_overriding:
         raise refusal
     return None
@@ -247,5 +265,21 @@ def local_user(request: SSORequest) -> User:
     if user.is_authenticated:
         session = request.session
         is_emergency = bool(session.get(EMERGENCY))
-        users.require_local_login(user, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
+        users.require_local_login(user.pk, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
     return user
+
+
+def check_login(request: HttpRequest, user_key: str) -> None:
+    """Check a local login when ``login()`` is about to store it. Raises ``LocalLoginRefused``.
+
+    Not when the user is authenticated: other backends may come first, and need not ask for a password.
+    """
+    session = sso_request(request).session
+    if session.identity is not None:
+        get_user(sso_request(request))  # who may repeat their own login
+    if not session.is_own_login(user_key):
+        key = get_user_model()._meta.pk.to_python(user_key)
+        try:
+            users.require_local_login(key, time.time(), is_emergency=is_emergency_login(request))
+        except Absent as refusal:
+            raise LocalLoginRefused(refusal.detail) from refusal

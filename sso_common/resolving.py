@@ -54,7 +54,8 @@ class ResolvingSession(RunningSession):
         refusal: SSOError | None = None,
     ) -> None:
         super().__init__(session_key)
-        self._unresolved = token
+        #: The token in the browser's SSO cookie, whether or not it opened the session.
+        self.presented = self._unresolved = token
         self._token: SessionToken | None = None
         self._identity: Identity | None = None
         #: What the token opened, even if the user has no access to this site or a local login prevails.

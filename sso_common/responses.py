@@ -56,6 +56,19 @@ def forbidden(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def sign_in_at_portal(request: HttpRequest, login_url: str) -> HttpResponse:
+    """403: this site's own login is refused, because the user has an account at the portal."""
+    if wants_json(request):
+        detail = _("You have an account at the portal. Sign in there.")
+        response: HttpResponse = JsonResponse(
+            {"error": "local_login", "detail": detail, "login": login_url}, status=403
+        )
+    else:
+        response = page("sso_common/local_login.html", 403, login_url=login_url)
+    add_never_cache_headers(response)
+    return response
+
+
 def service_unavailable(request: HttpRequest) -> HttpResponse:
     """503: the session store cannot answer. No cookie is set or deleted."""
     if wants_json(request):

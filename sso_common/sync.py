@@ -18,7 +18,7 @@ from . import feed
 from .exceptions import FeedRewound, MalformedFeed
 from .feed import FeedPage
 from .models import Account, FeedCursor
-from .users import Drift, UpsertResult, deactivate_accounts, find_drift, upsert_users
+from .users import Drift, UpsertResult, deactivate_accounts, find_drift, remove_passwords, upsert_users
 
 #: Called after each page with (users read, last version read, newest version at the portal).
 Progress = Callable[[int, int, int], None]
@@ -79,12 +79,15 @@ class FullResult:
     upsert: UpsertResult
     #: Local users deactivated because the feed no longer has them.
     deactivated: int
+    #: Linked users who had a password of this site, and have none now.
+    passwords_removed: int
     #: The portal had fewer versions than this site: it was restored from a backup.
     rewound: bool
 
 
 def sync_full(progress: Progress = ignore_progress) -> FullResult:
-    """Apply the whole feed, undo local changes, and deactivate users who are missing from it.
+    """Apply the whole feed, undo local changes, and deactivate users who are missing from it. Remove
+    passwords of this site from linked users.
 
     After the portal was restored from a backup, its older versions replace this site's newer ones.
     Raises what ``feed.fetch_page`` raises.
@@ -107,7 +110,7 @@ def sync_full(progress: Progress = ignore_progress) -> FullResult:
         cursor = FeedCursor.lock()
         position = page.cursor if rewound else max(page.cursor, cursor.position)
         save_cursor(cursor, position, page.head)
-    return FullResult(total, deactivated, rewound)
+    return FullResult(total, deactivated, remove_passwords(), rewound)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from django.contrib import admin
 from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.views import LoginView, PasswordResetConfirmView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.middleware.csrf import get_token
+from django.middleware.csrf import get_token, rotate_token
 from django.shortcuts import redirect
 from django.template import Context, Template
 from django.urls import include, path
+from django.views.decorators.cache import cache_control
+from django.views.decorators.csrf import csrf_protect
 
 
 def static_page(request: HttpRequest) -> HttpResponse:
@@ -44,6 +46,11 @@ def csrf(request: HttpRequest) -> HttpResponse:
     return HttpResponse(get_token(request))
 
 
+def csrf_rotated(request: HttpRequest) -> HttpResponse:
+    rotate_token(request)
+    return csrf(request)
+
+
 def put(request: HttpRequest) -> JsonResponse:
     """Set each query parameter in the session, and return the data."""
     for key, value in request.GET.items():
@@ -74,6 +81,12 @@ def local_login(request: HttpRequest) -> HttpResponse:
     user = User.objects.get(username=request.GET["username"])
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return HttpResponse("signed in locally")
+
+
+def local_login_of_oneself(request: HttpRequest) -> HttpResponse:
+    """Some products repeat the login of a user after a change, without a look at ``request.user``."""
+    request.session["kept"] = 1
+    return local_login(request)
 
 
 def local_login_and_identity(request: HttpRequest) -> JsonResponse:
@@ -169,13 +182,18 @@ urlpatterns = [
     path("needs-permission/", needs_permission),
     path("needs-permission/<text>/", needs_permission),
     path("through-login/", through_login),
+    path("public/", cache_control(max_age=60, public=True)(static_page)),
     path("csrf/", csrf),
+    path("csrf/protected/", csrf_protect(csrf)),
+    path("csrf/rotated/", csrf_rotated),
     path("put/", put),
     path("show/", show),
     path("flush/", flush),
     path("sign-out/", sign_out),
     path("sign-out-and-in/", sign_out_and_in),
     path("local-login/", local_login),
+    path("local-login/form/", LoginView.as_view(template_name="admin/login.html", next_page="/user/")),
+    path("local-login/own/", local_login_of_oneself),
     path("local-login/identity/", local_login_and_identity),
     path("sign-out/identity/", sign_out_and_identity),
     path("user-then-local-login/", user_then_local_login),
@@ -189,6 +207,7 @@ urlpatterns = [
     path("async/private/", async_private),
     path("async/sign-out/", async_sign_out),
     path("async/local-login/", async_local_login),
+    path("reset/<uidb64>/<token>/", PasswordResetConfirmView.as_view(success_url="/")),
     path("sso/", include("sso_common.urls")),
     path("admin/", admin.site.urls),
 ]

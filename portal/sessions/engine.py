@@ -48,8 +48,9 @@ class SessionStore(sessions.SessionStore):
     def check_expiry(self, value: Any) -> None:
         """Do nothing: allauth sets 0 unless the user wants to be remembered, and so does the SSO cookie."""
 
-    def begin_local_login(self) -> None:
+    def begin_local_login_flow(self, user_key: str) -> Flow[None]:
         """Do nothing: every login here is one at the portal, and ``enter`` follows."""
+        yield from ()
 
     @functools.cached_property
     def portal_row(self) -> Session | None:

@@ -44,6 +44,7 @@ class PortalSessionMiddleware(SessionMiddleware):
             token, portal_token, max_age = session.new_cookies
             if token is not None:
                 set_sso_cookie(response, token.value, max_age)
+                session.presented = token
             if portal_token is not None:
                 portal_cookie.set_cookie(response, portal_token, max_age)
         elif session.is_over:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
 
 from sso_common import conf
 from sso_common.backends import SSOBackend
@@ -17,7 +18,7 @@ from .messages import Messages, check, error, warning
 
 @check
 def check_backends() -> Messages:
-    """Users who sign in at the portal are recognized, in the admin too."""
+    """Users who sign in at the portal are recognized, in the admin too, and have no other password."""
     if not any(issubclass(imported_class(path), SSOBackend) for path in settings.AUTHENTICATION_BACKENDS):
         yield error(
             "E008",
@@ -25,6 +26,7 @@ def check_backends() -> Messages:
             'Write in the settings: AUTHENTICATION_BACKENDS = ["sso_common.backends.SSOBackend", '
             '"django.contrib.auth.backends.ModelBackend"]',
         )
+    yield from password_backends_above_ours()
     if apps.is_installed("django.contrib.admin") and not is_portal():
         # Imported here, because a site without the admin cannot import it.
         from sso_common.admin import SSOAdminSite
@@ -36,6 +38,20 @@ def check_backends() -> Messages:
                 "The Django admin shows its own sign-in form, which does not accept portal passwords.",
                 'In INSTALLED_APPS, write "sso_common.admin.SSOAdminConfig" in place of '
                 '"django.contrib.admin".',
+            )
+
+
+def password_backends_above_ours() -> Messages:
+    """Report backends that accept a password before ``SSOBackend`` can refuse it."""
+    paths = settings.AUTHENTICATION_BACKENDS
+    ours = [path for path in paths if issubclass(imported_class(path), SSOBackend)]
+    for path in paths[: paths.index(ours[0])] if ours else ():
+        if issubclass(imported_class(path), ModelBackend):
+            yield warning(
+                "W013",
+                f"In AUTHENTICATION_BACKENDS, {path} comes before SSOBackend: it accepts passwords of this "
+                "site from users who sign in at the portal.",
+                f'Move "{ours[0]}" up, above "{path}".',
             )
 
 

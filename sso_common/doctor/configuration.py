@@ -11,7 +11,7 @@ from django.core.checks import run_checks
 from django.db import DatabaseError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
-from sso_common import checks, conf
+from sso_common import checks, conf, users
 from sso_common.domains import is_under, may_be_under
 from sso_common.models import Account
 
@@ -61,6 +61,25 @@ def migrations() -> Iterator[Finding]:
         yield failure(check, message, "Run: manage.py migrate")
     else:
         yield ok(check, "The tables of sso_common are up to date.")
+
+
+def passwords() -> Iterator[Finding]:
+    """Examine whether users who sign in at the portal have a second password, of this site."""
+    check = "database.passwords"
+    surplus, kept = users.count_passwords()
+    if surplus:
+        yield warning(
+            check,
+            f"Users who are linked to the portal and have a password of this site, too: {surplus}. "
+            "The portal can neither change nor end these passwords.",
+            "Run: manage.py sso_sync --full. It removes them. (If these users may log in with them, set "
+            "SSO_LOCAL_LOGIN = True.)",
+        )
+    elif conf.local_login():
+        yield ok(check, "SSO_LOCAL_LOGIN is set: users of the portal may have passwords of this site.")
+    else:
+        emergency = f", except {kept} superusers for emergencies" if kept else ""
+        yield ok(check, f"No user of the portal has a password of this site{emergency}.")
 
 
 def cookie_host(hosts: Sequence[str]) -> Iterator[Finding]:

@@ -28,13 +28,16 @@ def examine(hosts: Sequence[str] = (), seconds: float = TIMEOUT) -> Iterator[Fin
     bounded = Bounded(seconds)
     is_configured = not checks.check_dsn()
     yield from examine_settings(bounded, is_configured)
-    yield from bounded("database.migrations", configuration.migrations)
+    database = bounded("database.migrations", configuration.migrations)
+    yield from database
     if not is_configured:
         yield skipped("redis", "SSO_DSN is not valid")
         yield skipped("portal", "SSO_DSN is not valid")
         return
     yield from bounded("cookie.host", configuration.cookie_host, hosts)
     is_site = conf.dsn().site != PORTAL
+    if is_site and worst(database) is not Level.FAILURE:
+        yield from bounded("database.passwords", configuration.passwords)
     yield from examine_redis(bounded, is_site)
     if is_site:
         yield from bounded("portal.reachable", portal.reachable)

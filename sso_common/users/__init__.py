@@ -5,8 +5,9 @@ Nothing else at a site writes synced users. An ``Account`` links each of them to
 
 from .drift import Drift, find_drift
 from .linking import Candidate, find_candidates, link_user
-from .local import require_local_login, resolve_user
+from .local import is_linked_name, require_local_login, resolve_user
 from .mapper import UserMapper, unmapped_fields
+from .passwords import count_passwords, keep_unusable, remove_passwords
 from .upsert import UpsertResult, deactivate_accounts, upsert_users
 
 __all__ = [
@@ -14,10 +15,14 @@ __all__ = [
     "Drift",
     "UpsertResult",
     "UserMapper",
+    "count_passwords",
     "deactivate_accounts",
     "find_candidates",
     "find_drift",
+    "is_linked_name",
+    "keep_unusable",
     "link_user",
+    "remove_passwords",
     "require_local_login",
     "resolve_user",
     "unmapped_fields",

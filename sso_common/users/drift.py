@@ -15,6 +15,7 @@ from sso_common.snapshot import UserSnapshot
 
 from .groups import mapped_groups, memberships
 from .mapper import local_values
+from .passwords import has_surplus_password
 from .unique import allowed_values, unique_text_fields
 
 
@@ -61,4 +62,6 @@ def differences(snapshot: UserSnapshot, account: Account, groups: set[str]) -> l
             allowed = allowed_values(mapper, model._meta.get_field(name), value, snapshot.sub)
         if getattr(user, name) not in allowed:
             names.append(name)
+    if has_surplus_password(user):
+        names.append("password")
     return names if groups == mapped_groups(snapshot) else [*names, "groups"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models, router
-from django.db.models import F
+from django.db.models import F, Q
 
 from sso_common import conf
 from sso_common.admission import require_admission, require_current
@@ -17,6 +17,8 @@ from sso_common.exceptions import LocalLoginRefused, SessionRevoked, UserInactiv
 from sso_common.identity import Identity
 from sso_common.models import Account
 
+from .mapper import has_field
+from .passwords import is_superuser
 from .upsert import upsert_users
 
 #: Columns of the account that are read together with the user, under names that no user model has.
@@ -45,23 +47,36 @@ def resolve_user(identity: Identity) -> AbstractBaseUser:
     return account.user
 
 
-def require_local_login(user: Any, since: int, *, is_emergency: bool) -> None:
+def require_local_login(user_key: Any, since: float, *, is_emergency: bool) -> None:
     """Check a local login: users who are linked to a subject sign in at the portal.
 
     A superuser can log in locally in an emergency, and all users where ``SSO_LOCAL_LOGIN`` is set.
-    ``since``: when the login began, in seconds since the epoch. One query. Raises
-    ``LocalLoginRefused``, ``UserInactive`` or ``SessionRevoked``.
+    ``user_key``: the primary key. ``since``: when the login began, in seconds since the epoch. One query.
+    Raises ``LocalLoginRefused``, ``UserInactive`` or ``SessionRevoked``.
     """
-    account = Account._default_manager.filter(user=user.pk).first()
+    account = Account._default_manager.select_related("user").filter(user=user_key).first()
     if account is None:
         return
     sub = str(account.sub)
-    if not (conf.local_login() or (is_emergency and getattr(user, "is_superuser", False))):
+    if not (conf.local_login() or (is_emergency and is_superuser(account.user))):
         raise LocalLoginRefused(sub)
     if not account.is_active or account.is_deleted:
         raise UserInactive(sub)
     if since < account.not_before:
         raise SessionRevoked(sub)
+
+
+def is_linked_name(name: Any) -> bool:
+    """Whether all users who have this name or email address are linked to subjects. One query.
+
+    Which of them a login form means, the form's backend decides.
+    """
+    model: Any = get_user_model()
+    named, address = Q(**{model.USERNAME_FIELD: name}), model.get_email_field_name()
+    if "@" in str(name) and has_field(model, address):
+        named |= Q(**{f"{address}__iexact": name})
+    subjects = set(model._default_manager.filter(named).values_list("sso_account", flat=True))
+    return bool(subjects) and None not in subjects
 
 
 def find_account(sub: uuid.UUID) -> Account | None:

@@ -17,9 +17,10 @@ from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
 from portal.sessions.devices import device_name
 from portal.sessions.models import Session
+from sso_common.addresses import portal_password_address
 from tests.servers import ValkeyServer
 
-from .people import browser, identity_of, is_signed_in, person, sign_in, token_of
+from .people import HOST, browser, identity_of, is_signed_in, person, sign_in, token_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -368,6 +369,10 @@ def test_role_given_in_the_admin_is_recorded_with_its_actor() -> None:
 @override_settings(ROOT_URLCONF="portal.urls")
 def test_unknown_address_shows_our_404_page() -> None:
     assert "Page not found" in browser().get("/nope/").text
+
+
+def test_admin_of_a_site_leads_to_the_page_that_changes_the_password() -> None:
+    assert portal_password_address().endswith(f"://{HOST}{reverse('account_change_password')}")
 
 
 @pytest.mark.parametrize(

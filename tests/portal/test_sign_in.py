@@ -17,6 +17,7 @@ from portal.audit.models import AuditEvent
 from portal.registry.models import Site
 from portal.sessions.models import Session
 from sso_common import store
+from sso_common.csrf import is_bound
 from tests.servers import ValkeyServer
 
 from .people import HOST, PASSWORD, browser, identity_of, is_live, is_signed_in, person, sign_in, token_of
@@ -46,6 +47,37 @@ def test_sign_in_sets_only_the_sso_cookie_for_the_parent_domain() -> None:
     assert cookie["httponly"]
     assert cookie["max-age"] == ""
     assert [morsel.key for morsel in cookies_set(response).values() if morsel["domain"]] == [SSO]
+
+
+def test_attack_csrf_token_from_before_the_sign_in_is_refused() -> None:
+    person()
+    client = browser(enforce_csrf_checks=True)
+    known = csrf_token(client.get("/accounts/login/"))
+
+    sign_in(client, csrfmiddlewaretoken=known)
+
+    assert is_signed_in(client)
+    names = {"first_name": "A", "last_name": "B"}
+    assert client.post("/account/", {**names, "csrfmiddlewaretoken": known}).status_code == 403
+    form = csrf_token(client.get("/account/"))
+    assert client.post("/account/", {**names, "csrfmiddlewaretoken": form}).status_code == 302
+
+
+def test_csrf_cookie_of_the_sign_in_belongs_to_the_new_session() -> None:
+    person()
+    client = browser()
+    client.get("/accounts/login/")
+
+    sign_in(client)
+
+    assert is_bound(client.cookies["__Host-csrf"].value, token_of(client))
+
+
+def csrf_token(page: Any) -> str:
+    """The CSRF token of a form."""
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+    assert found is not None
+    return found[1]
 
 
 def test_remember_me_sets_a_lifetime_on_the_cookie() -> None:

@@ -36,6 +36,9 @@ COMMON = "django.middleware.common.CommonMiddleware"
 LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 PAGE_CACHE = "django.middleware.cache.UpdateCacheMiddleware"
 
+SSO_BACKEND = "sso_common.backends.SSOBackend"
+MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
 #: The lines of the README.
 WRITE_KEYS = "SECRET_KEY, *SECRET_KEY_FALLBACKS = sso.secret_keys()"
 WRITE_BACKENDS = (
@@ -258,6 +261,11 @@ BREAKS: list[tuple[str, Any, str]] = [
         "SESSION_EXPIRE_AT_BROWSER_CLOSE = False",
     ),
     ("sso.W012", {"CSRF_TRUSTED_ORIGINS": ["https://*.sso.testserver"]}, "write the exact origins"),
+    (
+        "sso.W013",
+        {"AUTHENTICATION_BACKENDS": [MODEL_BACKEND, SSO_BACKEND]},
+        f'Move "{SSO_BACKEND}" up, above "{MODEL_BACKEND}"',
+    ),
 ]
 
 

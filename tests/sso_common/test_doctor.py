@@ -55,7 +55,7 @@ RULES = (
 
 #: What the doctor of a healthy site prints after the system checks.
 LINES = (
-    *("settings.django", "database.migrations", "cookie.host"),
+    *("settings.django", "database.migrations", "database.passwords", "cookie.host"),
     *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction", "redis.user"),
     *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "feed"),
 )

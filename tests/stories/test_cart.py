@@ -115,6 +115,45 @@ def test_concurrent_requests_each_add_their_own_product(
     assert cart(visitor, cookies) == {each["name"]: 3 for each in products}
 
 
+def test_attack_form_from_before_the_sign_in_is_refused(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    """Promise 13. Whoever used the browser before the sign-in may know its CSRF token."""
+    visitor.open("site_b")
+    button = visitor.page.get_by_role("article").first.get_by_role("button")
+    other_tab = Visitor(visitor.page.context.new_page(), visitor.topology)
+    other_tab.sign_in(new_person("Mia"))
+
+    with visitor.page.expect_navigation() as refused:
+        button.click()
+    assert refused.value.status == 403
+    assert "reload the page" in visitor.text
+
+    put_into_cart(visitor, 1)
+    assert "Your cart is empty" not in visitor.text
+
+
+def test_script_that_never_saw_a_form_can_write_after_the_sign_in(
+    visitor: Visitor, new_person: Callable[..., Person]
+) -> None:
+    """The page that it runs on reads no session. It takes the CSRF token from the cookie."""
+    visitor.open("site_b", "/api/cart/")
+    visitor.sign_in(new_person("Mia"))
+    visitor.open("site_b", "/about/")
+
+    status = visitor.page.evaluate(
+        """async () => {
+            const token = document.cookie.match(/__Host-csrf=([^;]+)/)[1];
+            const slug = (await (await fetch("/api/products/")).json()).products[0].slug;
+            const headers = {"X-CSRFToken": token, "Content-Type": "application/json"};
+            const options = {method: "PUT", headers, body: '{"quantity": 1}'};
+            return (await fetch(`/api/cart/${slug}/`, options)).status;
+        }"""
+    )
+
+    assert status == 200
+
+
 def put_into_cart(visitor: Visitor, count: int) -> list[str]:
     """Add the first ``count`` products to the cart; return their names."""
     names = []

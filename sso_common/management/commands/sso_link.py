@@ -53,7 +53,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--keep-passwords",
             action="store_true",
-            help="keep local passwords usable; by default, only the portal's password works afterwards",
+            help=(
+                "keep local passwords, for superusers in an emergency, or where SSO_LOCAL_LOGIN is set "
+                "(otherwise `sso_sync --full` removes them); by default, only the portal's password works "
+                "afterwards"
+            ),
         )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -43,7 +43,10 @@ class Command(BaseCommand):
         mode.add_argument(
             "--full",
             action="store_true",
-            help="read the whole feed, undo local changes, and deactivate users missing from it",
+            help=(
+                "read the whole feed, undo local changes, deactivate users missing from it, and remove "
+                "passwords of this site from users who sign in at the portal"
+            ),
         )
         mode.add_argument(
             "--verify",
@@ -74,10 +77,16 @@ class Command(BaseCommand):
     def full(self) -> None:
         result = sync.sync_full(self.progress)
         text = f" Deactivated {result.deactivated} users missing from the feed." if result.deactivated else ""
+        if result.passwords_removed:
+            text += f" Removed the passwords that {result.passwords_removed} linked users had at this site."
         if result.rewound:
             text += " The portal was restored from a backup; this site now has its data."
         self.report_upsert(
-            result.upsert, text, missing_deactivated=result.deactivated, rewound=result.rewound
+            result.upsert,
+            text,
+            missing_deactivated=result.deactivated,
+            passwords_removed=result.passwords_removed,
+            rewound=result.rewound,
         )
 
     def report_upsert(self, result: UpsertResult, text: str = "", **values: int) -> None:

@@ -92,6 +92,20 @@ def test_ended_local_login_leaves_the_user_of_the_portal(visitor: Client, operat
     assert visitor.get("/user/").content == b"anna"
 
 
+def test_flush_ends_the_local_login_alone(visitor: Client, operator: User) -> None:
+    """As for a user of the portal, ``flush`` is no sign-out: that is ``logout``, below."""
+    visitor.get("/put/?address=of-anna")
+    visitor.get("/local-login/?username=operator")
+    visitor.get("/put/?address=of-operator")
+    key = visitor.cookies[COOKIE].value
+
+    visitor.get("/flush/")
+
+    assert visitor.get("/user/").content == b"anna"
+    assert visitor.get("/show/").json() == {"address": "of-anna"}
+    assert not store.client().exists(anonymous_name(key))
+
+
 def test_logout_ends_the_local_login_and_the_signed_in_session(visitor: Client, operator: User) -> None:
     visitor.get("/local-login/?username=operator")
 

@@ -1,7 +1,7 @@
 """A second database for tests of several concurrent connections.
 
 The tests' own database is one connection in one transaction. ``real_database`` takes the address of a
-SQLite file or of a PostgreSQL server, creates and migrates a database there, and sends all queries to it.
+SQLite file, or of a PostgreSQL or MariaDB server, creates and migrates a database there, and sends all queries to it.
 """
 
 from __future__ import annotations
@@ -76,15 +76,37 @@ def _created(address: str) -> Iterator[dict[str, Any]]:
         }
         yield settings
         return
+    create = _create_in_mariadb if settings["ENGINE"].endswith("mysql") else _create_in_postgres
+    with create(settings, f"test_{uuid.uuid4().hex}") as name:
+        yield {**settings, "NAME": name}
+
+
+@contextlib.contextmanager
+def _create_in_postgres(server: dict[str, Any], name: str) -> Iterator[str]:
     import psycopg
 
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(address, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
+    where = {"host": server["HOST"], "port": server["PORT"], "dbname": server["NAME"]}
+    where |= {"user": server["USER"], "password": server["PASSWORD"]}
+    with psycopg.connect(**where, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
         try:
-            yield {**settings, "NAME": name}
+            yield name
         finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextlib.contextmanager
+def _create_in_mariadb(server: dict[str, Any], name: str) -> Iterator[str]:
+    import pymysql
+
+    where = {"host": server["HOST"], "port": server["PORT"]}
+    where |= {"user": server["USER"], "password": server["PASSWORD"]}
+    with pymysql.connect(**where) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            cursor.execute(f"DROP DATABASE {name}")
 
 
 class Worker(threading.Thread):

@@ -36,7 +36,7 @@ from sso_common.users import (
 )
 from sso_common.users.mapper import local_values
 from sso_common.users.unique import unique_text_fields
-from tests.databases import Worker, real_database
+from tests.databases import Worker
 from tests.timing import WAIT
 
 pytestmark = pytest.mark.django_db
@@ -640,16 +640,6 @@ def test_locally_deleted_user_is_provisioned_again() -> None:
 
 
 # --- concurrency ---------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "postgres":
-        address = request.getfixturevalue("postgres_url")
-    else:
-        address = f"sqlite:///{tmp_path / 'site.sqlite3'}"
-    with real_database(address) as alias:
-        yield alias
 
 
 def test_feed_and_request_can_write_a_new_subject_concurrently(real: str) -> None:

@@ -15,6 +15,7 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from . import feed
+from .database import atomically
 from .exceptions import FeedRewound, MalformedFeed
 from .feed import FeedPage
 from .models import Account, FeedCursor
@@ -58,13 +59,16 @@ def apply_page(page: FeedPage, position: int) -> UpsertResult | None:
 
     Returns None, and writes nothing, if another process has moved the cursor from ``position``.
     """
-    with transaction.atomic(using=router.db_for_write(FeedCursor)):
+
+    def apply() -> UpsertResult | None:
         cursor = FeedCursor.lock()
         if cursor.position != position:
             return None
         result = upsert_users(page.users)
         save_cursor(cursor, page.cursor, page.head)
         return result
+
+    return atomically(router.db_for_write(FeedCursor), apply)
 
 
 def save_cursor(cursor: FeedCursor, position: int, head: int) -> None:

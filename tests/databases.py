@@ -1,7 +1,8 @@
 """A second database for tests of several concurrent connections.
 
 The tests' own database is one connection in one transaction. ``real_database`` takes the address of a
-SQLite file, or of a PostgreSQL or MariaDB server, creates and migrates a database there, and sends all queries to it.
+SQLite file, or of a PostgreSQL or MariaDB server, creates and migrates a database there, and sends all queries
+to it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from django.db import connections
 from django.db.utils import load_backend
 from django.test import override_settings
 
+from sso_common.users.local import account_query
 from tests.timing import WAIT
 
 ALIAS = "real"
@@ -45,6 +47,7 @@ def real_database(address: str) -> Iterator[str]:
     with _created(address) as settings:
         _settings.update(connections.configure_settings({"default": settings})["default"])
         _connect()
+        account_query.cache_clear()  # compiled for the database that had the alias before
         try:
             with override_settings(DATABASE_ROUTERS=["tests.databases.RealRouter"]):
                 call_command("migrate", database=ALIAS, verbosity=0)

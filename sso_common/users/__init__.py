@@ -3,11 +3,12 @@
 Nothing else at a site writes synced users. An ``Account`` links each of them to its subject.
 """
 
+from .deactivation import deactivate_accounts
 from .drift import Drift, find_drift
 from .linking import Candidate, find_candidates, link_user
 from .local import require_local_login, resolve_user
 from .mapper import UserMapper, unmapped_fields
-from .upsert import UpsertResult, deactivate_accounts, upsert_users
+from .upsert import UpsertResult, upsert_users
 
 __all__ = [
     "Candidate",

@@ -1,0 +1,224 @@
+"""Requests and ``sso_sync`` write users at the same time, and wait for nothing but each other's subjects.
+
+Each view here runs in one transaction, as every view does with ``ATOMIC_REQUESTS``: what it locks stays
+locked until it ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+
+from sso_common import sync, testing
+from sso_common.feed import FeedPage
+from sso_common.models import Account
+from sso_common.snapshot import UserSnapshot
+from sso_common.users import find_drift, upsert_users
+from tests.databases import ALIAS, Worker
+from tests.timing import WAIT
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("valkey")]
+
+#: SQLite has one lock for all of a database.
+with_row_locks = pytest.mark.parametrize(
+    "real",
+    [
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ],
+    indirect=True,
+)
+
+View = Callable[[Any], object]
+_views: dict[str, View] = {}
+_numbers = itertools.count()
+
+
+@transaction.atomic(using=ALIAS)
+def view(request: HttpRequest) -> HttpResponse:
+    _views[request.GET["view"]](request)
+    return HttpResponse(request.user.get_username())
+
+
+urlpatterns = [path("", view)]
+
+
+def visit(
+    username: str,
+    view: View = lambda request: None,
+    *,
+    start: threading.Barrier | None = None,
+    claims: dict[str, Any] | None = None,
+) -> Worker:
+    """Request a view as this user, in a thread, once all are at ``start``. ``result()`` is (status, body)."""
+    client, key = Client(raise_request_exception=False), str(next(_numbers))
+    testing.sign_in(client, username, **(claims or {}))
+    _views[key] = view
+
+    def get() -> tuple[int, str]:
+        if start is not None:
+            start.wait(WAIT)
+        response = client.get("/", {"view": key})
+        return response.status_code, response.text
+
+    return Worker(get)
+
+
+def person(username: str, version: int = 1, /, **fields: Any) -> UserSnapshot:
+    known = {"sub": testing.subject(username), "username": username, "email": f"{username}@example.com"}
+    return UserSnapshot(version=version, **{**known, **fields})
+
+
+def users() -> dict[str, str]:
+    """{username: first name} of the synced users."""
+    return dict(User.objects.exclude(sso_account=None).values_list("username", "first_name"))
+
+
+def meet(barrier: threading.Barrier) -> View:
+    """A view that uses ``request.user``, and ends only when all others have done the same."""
+
+    def view(request: Any) -> None:
+        assert request.user.is_authenticated
+        barrier.wait(WAIT / 4)
+
+    return view
+
+
+# --- no user waits for another one's view ----------------------------------------------------------
+
+
+@with_row_locks
+@pytest.mark.parametrize("is_known", [False, True], ids=["first visit", "changed record"])
+def test_no_user_waits_for_the_view_of_another(real: str, is_known: bool) -> None:
+    names = [f"u{number}" for number in range(4)]
+    upsert_users([person(name) for name in names if is_known])
+    Group.objects.get_or_create(name="Editors")
+    barrier = threading.Barrier(len(names))
+
+    claims = {"version": 2, "first_name": "New", "roles": ["editor"]}
+    visits = [visit(name, meet(barrier), claims=claims) for name in names]
+
+    assert [each.result() for each in visits] == [(200, name) for name in names]
+    assert users() == dict.fromkeys(names, "New")
+
+
+@with_row_locks
+def test_first_visit_does_not_wait_for_sso_sync(real: str) -> None:
+    barrier = threading.Barrier(2)
+
+    def sync_slowly() -> None:
+        with transaction.atomic(using=ALIAS):
+            sync.apply_page(FeedPage((person("ada"),), 1, more=False, head=1), 0)
+            barrier.wait(WAIT / 4)
+
+    working = Worker(sync_slowly)
+
+    assert visit("ben", meet(barrier)).result() == (200, "ben")
+    working.result()
+
+
+@with_row_locks
+def test_view_with_locks_of_its_own_is_no_deadlock(real: str) -> None:
+    Group.objects.create(name="Choir")
+    has_user, has_lock = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        Group.objects.select_for_update().get(name="Choir")
+
+    def user_first(request: Any) -> None:
+        assert request.user.is_authenticated
+        has_user.set()
+        assert has_lock.wait(WAIT)
+        lock()
+
+    def lock_first(request: Any) -> None:
+        lock()
+        has_lock.set()
+        assert has_user.wait(WAIT)
+        assert request.user.is_authenticated
+
+    visits = [visit("ada", user_first), visit("ben", lock_first)]
+
+    assert [each.result() for each in visits] == [(200, "ada"), (200, "ben")]
+
+
+# --- one subject -----------------------------------------------------------------------------------
+
+
+def test_concurrent_first_visits_of_one_person_create_one_user(real: str) -> None:
+    for name in ("ada", "ben", "cleo"):
+        start = threading.Barrier(4)
+
+        visits = [visit(name, start=start) for _ in range(4)]
+
+        assert [each.result() for each in visits] == [(200, name)] * 4
+    assert User.objects.count() == Account.objects.count() == 3
+
+
+def test_newest_record_of_concurrent_visits_stays(real: str) -> None:
+    for name, first in (("ada", 1), ("ben", 1), ("cleo", 2), ("dora", 2)):
+        if first > 1:
+            upsert_users([person(name)])
+        start = threading.Barrier(4)
+
+        visits = [
+            visit(name, start=start, claims={"version": number, "first_name": f"{number}"})
+            for number in range(first, first + 4)
+        ]
+
+        assert [each.result() for each in visits] == [(200, name)] * 4
+        assert users()[name] == str(first + 3)
+
+
+@with_row_locks
+def test_second_visit_provisions_the_user_where_the_view_of_the_first_fails(real: str) -> None:
+    has_user = threading.Event()
+
+    def fail(request: Any) -> None:
+        assert request.user.is_authenticated
+        has_user.set()
+        raise RuntimeError("a fault of the site")
+
+    first = visit("ada", fail)
+    assert has_user.wait(WAIT)
+
+    assert visit("ada").result() == (200, "ada")
+    assert first.result()[0] == 500
+
+
+# --- names in flight -------------------------------------------------------------------------------
+
+
+def test_two_users_swap_names_in_two_requests_and_a_page_of_the_feed(real: str) -> None:
+    upsert_users([person("ada"), person("ben")])
+    for version in range(10, 50, 10):
+        names = ["ben", "ada"] if version % 20 else ["ada", "ben"]
+        page = [
+            person("ada", version, username=names[0], first_name="A"),
+            person("ben", version + 1, username=names[1], first_name="B"),
+        ]
+        start = threading.Barrier(3)
+
+        def apply(page: list[UserSnapshot] = page, start: threading.Barrier = start) -> None:
+            start.wait(WAIT)
+            position = sync.FeedCursor.load().position
+            sync.apply_page(FeedPage(tuple(page), page[-1].version, more=False, head=99), position)
+
+        work = [Worker(apply)]
+        for each in page:
+            claims = {field: getattr(each, field) for field in ("sub", "version", "first_name", "email")}
+            work.append(visit(each.username, start=start, claims=claims))
+
+        assert [each.result() for each in work[1:]] == [(200, names[0]), (200, names[1])]
+        work[0].result()
+        assert users() == {names[0]: "A", names[1]: "B"}
+        assert find_drift(page) == []

@@ -19,7 +19,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from . import conf, flows, idle, store
 from .admission import require_admission
 from .adoption import OVERRIDDEN_SID, adoptable
-from .exceptions import NoIdentity, SSOError, StoreUnavailable, Untrusted
+from .exceptions import NoIdentity, SSOError, Unavailable, Untrusted
 from .fields import Fields, Stored, decode_fields, encode_fields
 from .flows import Commands, Flow, both
 from .identity import Identity, verify_identity
@@ -39,8 +39,8 @@ class ResolvingSession(SessionBase):
     ``session_key`` is the secret in the site's own host-only cookie.
     """
 
-    #: Set once the store could not answer in this request: the response becomes a 503.
-    unavailable: StoreUnavailable | None = None
+    #: Set once the store or the database could not say who is signed in: the response becomes a 503.
+    unavailable: Unavailable | None = None
     #: Why no user is signed in.
     refusal: SSOError | None = None
     #: The token of a signed-in session over which a local login prevails in this request.
@@ -77,15 +77,15 @@ class ResolvingSession(SessionBase):
     # --- carrying out flows -------------------------------------------------------------------
 
     def run(self, flow: Flow[T]) -> T:
-        """Carry out a flow of this request. Raises ``StoreUnavailable``.
+        """Carry out a flow of this request. Raises ``Unavailable``.
 
-        Once the store was unavailable, it stays so for the rest of the request. That bounds the
-        request's time, and shows even where a view swallows the exception.
+        What was unavailable once stays so for the rest of the request. That bounds the request's
+        time, and shows even where a view swallows the exception.
         """
         try:
             with self._lock:
                 return flows.run(flow, self._ask, self._call)
-        except StoreUnavailable as error:
+        except Unavailable as error:
             self.unavailable = self.unavailable or error
             raise
 
@@ -94,7 +94,7 @@ class ResolvingSession(SessionBase):
         await self.aresolve()
         try:
             return await flows.arun(flow, self._ask)
-        except StoreUnavailable as error:
+        except Unavailable as error:
             self.unavailable = self.unavailable or error
             raise
 

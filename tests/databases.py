@@ -1,8 +1,8 @@
 """A second database for tests of several concurrent connections.
 
 The tests' own database is one connection in one transaction. ``real_database`` takes the address of a
-SQLite file, or of a PostgreSQL or MariaDB server, creates and migrates a database there, and sends all queries
-to it.
+SQLite file, or of a PostgreSQL or MariaDB server, creates and migrates a database there, and sends all
+queries to it.
 """
 
 from __future__ import annotations

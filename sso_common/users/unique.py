@@ -140,7 +140,9 @@ class UniqueField:
             .exclude(pk__in=[change.user.pk for change in self.allowed if not change.is_new])
             .values_list("pk", self.name, "sso_account__sub", "sso_account__version")
         )
-        found = {fold(value): Owner(pk, sub, version) for pk, value, sub, version in rows}
+        found: dict[str, Owner | None] = {
+            fold(value): Owner(pk, sub, version) for pk, value, sub, version in rows
+        }
         if len(values) == 1:
             # Whatever was found is equal in the column's collation, which may ignore accents, too.
             found = dict.fromkeys(map(fold, values), next(iter(found.values()), None))

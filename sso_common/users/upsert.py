@@ -229,9 +229,15 @@ class Upsert:
             send(signal, change.user, None, self.using, **extra)
 
     def write_accounts(self, changes: list[Change]) -> None:
-        # Never "insert or update": a row that another transaction has inserted is a conflict, and MySQL would
-        # update the row of whatever unique value is the same.
         accounts = [change.account for change in changes]
+        # A new account that another transaction has inserted is a conflict, and never updated.
         self.accounts.bulk_create([account for account in accounts if account._state.adding])
-        known = [account for account in accounts if not account._state.adding]
-        self.accounts.bulk_update(known, ["user", "version", "not_before", "is_active", "is_deleted"])
+        # Known accounts exist and are locked, so all of these rows are updated; bulk_update takes ten times
+        # as long. MySQL cannot name the key. It finds the same row: no other account has the user.
+        can_name_key = connections[self.using].features.supports_update_conflicts_with_target
+        self.accounts.bulk_create(
+            [account for account in accounts if not account._state.adding],
+            update_conflicts=True,
+            unique_fields=["sub"] if can_name_key else None,
+            update_fields=["user", "version", "not_before", "is_active", "is_deleted"],
+        )

@@ -13,18 +13,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.db import connections, transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 
 from sso_common import sync, testing
 from sso_common.feed import FeedPage
-from sso_common.models import Account
+from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot
 from sso_common.users import find_drift, upsert_users
 from tests.databases import ALIAS, Worker
-from tests.timing import WAIT
+from tests.timing import WAIT, until
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__), pytest.mark.usefixtures("valkey")]
 
@@ -210,7 +211,7 @@ def test_two_users_swap_names_in_two_requests_and_a_page_of_the_feed(real: str) 
 
         def apply(page: list[UserSnapshot] = page, start: threading.Barrier = start) -> None:
             start.wait(WAIT)
-            position = sync.FeedCursor.load().position
+            position = FeedCursor.load().position
             sync.apply_page(FeedPage(tuple(page), page[-1].version, more=False, head=99), position)
 
         work = [Worker(apply)]
@@ -222,3 +223,76 @@ def test_two_users_swap_names_in_two_requests_and_a_page_of_the_feed(real: str) 
         work[0].result()
         assert users() == {names[0]: "A", names[1]: "B"}
         assert find_drift(page) == []
+
+
+# --- transactions that the database ends -----------------------------------------------------------
+
+
+def wait_until_somebody_waits_for_a_lock() -> None:
+    """Return when a transaction of the server waits for another one."""
+    if connections[ALIAS].vendor == "mysql":
+        query = "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    else:
+        query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def is_waiting() -> bool:
+        with connections[ALIAS].cursor() as cursor:
+            cursor.execute(query)
+            return bool(cursor.fetchone()[0])
+
+    until(is_waiting)
+
+
+def hold(first: QuerySet[Any], then: QuerySet[Any], is_held: threading.Event) -> None:
+    """Lock one row, then another that somebody has who waits for the first, and survive the deadlock."""
+    with transaction.atomic(using=ALIAS):
+        if connections[ALIAS].vendor == "mysql":
+            # MariaDB ends the transaction that has written less.
+            Group.objects.bulk_create([Group(name=f"g{number}") for number in range(200)])
+        else:
+            # PostgreSQL ends the transaction that is the first to look for a deadlock.
+            with connections[ALIAS].cursor() as cursor:
+                cursor.execute("SET LOCAL deadlock_timeout = '60s'")
+        first.select_for_update().get()
+        is_held.set()
+        Worker(wait_until_somebody_waits_for_a_lock).result()
+        then.select_for_update().get()
+
+
+@with_row_locks
+def test_sso_sync_tries_again_after_a_deadlock_with_the_site(real: str) -> None:
+    upsert_users([person("ada"), person("ben")])
+    is_held = threading.Event()
+    user = User.objects.filter(username="ben")
+    site = Worker(lambda: hold(user, Account.objects.filter(user__username="ada"), is_held))
+    assert is_held.wait(WAIT)
+
+    page = (person("ada", 2, first_name="A"), person("ben", 3, first_name="B"))
+    result = Worker(lambda: sync.apply_page(FeedPage(page, 3, more=False, head=3), 0)).result()
+
+    site.result()
+    assert (result.updated, result.failed) == (2, ())
+    assert users() == {"ada": "A", "ben": "B"}
+    assert FeedCursor.load().position == 3
+
+
+@with_row_locks
+def test_request_whose_own_locks_are_in_the_way_gets_a_503(real: str) -> None:
+    upsert_users([person("ada")])
+    Group.objects.create(name="Choir")
+    choir = Group.objects.filter(name="Choir")
+    is_held = threading.Event()
+
+    def lock_first(request: Any) -> None:
+        choir.select_for_update().get()
+        assert request.user.is_authenticated
+
+    site = Worker(lambda: hold(Account.objects.all(), choir, is_held))
+    assert is_held.wait(WAIT)
+
+    status, _text = visit("ada", lock_first, claims={"version": 2, "first_name": "New"}).result()
+
+    site.result()
+    assert status == 503
+    assert visit("ada", claims={"version": 2, "first_name": "New"}).result() == (200, "ada")
+    assert users() == {"ada": "New"}

@@ -44,7 +44,7 @@ _settings: dict[str, Any] = {}
 @contextlib.contextmanager
 def real_database(address: str) -> Iterator[str]:
     """Send every query to a new database at this address; yield its alias."""
-    with _created(address) as settings:
+    with created_database(address) as settings:
         _settings.update(connections.configure_settings({"default": settings})["default"])
         _connect()
         account_query.cache_clear()  # compiled for the database that had the alias before
@@ -68,7 +68,8 @@ def _disconnect() -> None:
 
 
 @contextlib.contextmanager
-def _created(address: str) -> Iterator[dict[str, Any]]:
+def created_database(address: str) -> Iterator[dict[str, Any]]:
+    """Create an empty database on the server at this address; yield its settings."""
     settings: dict[str, Any] = dict(dj_database_url.parse(address))
     if settings["ENGINE"].endswith("sqlite3"):
         # As in the settings of the portal and of the reference sites.

@@ -29,6 +29,7 @@ class Owner:
     """A user outside the page who has a value that a user of the page wants."""
 
     pk: Any
+    value: str
     sub: Any
     #: None, like ``sub``, for a user who is not synced.
     version: int | None
@@ -37,12 +38,14 @@ class Owner:
         """Whether the owner has lost ``value`` at the portal.
 
         Usernames and addresses are unique at the portal. If two synced users claim one, the older
-        snapshot is out of date, and the snapshot that says so follows. A local user never yields.
+        snapshot is out of date, and the snapshot that says so follows. A local user never yields, nor does
+        a user whose value is the same in this database only, which may ignore accents.
         """
         snapshot = change.snapshot
         return (
             self.version is not None
             and self.version < snapshot.version
+            and fold(self.value) == fold(value)
             and fold(value) in {fold(snapshot.username), fold(snapshot.email)}
         )
 
@@ -141,7 +144,7 @@ class UniqueField:
             .values_list("pk", self.name, "sso_account__sub", "sso_account__version")
         )
         found: dict[str, Owner | None] = {
-            fold(value): Owner(pk, sub, version) for pk, value, sub, version in rows
+            fold(value): Owner(pk, value, sub, version) for pk, value, sub, version in rows
         }
         if len(values) == 1:
             # Whatever was found is equal in the column's collation, which may ignore accents, too.

@@ -19,7 +19,7 @@ from .database import atomically
 from .exceptions import FeedRewound, MalformedFeed
 from .feed import FeedPage
 from .models import Account, FeedCursor
-from .users import Drift, UpsertResult, deactivate_accounts, find_drift, upsert_users
+from .users import Drift, Mode, UpsertResult, deactivate_accounts, find_drift, upsert_users
 
 #: Called after each page with (users read, last version read, newest version at the portal).
 Progress = Callable[[int, int, int], None]
@@ -71,6 +71,16 @@ def apply_page(page: FeedPage, position: int) -> UpsertResult | None:
     return atomically(router.db_for_write(FeedCursor), apply)
 
 
+def write_page(page: FeedPage, mode: Mode) -> UpsertResult:
+    """Write a page without the cursor. Other processes of ``sso_sync`` wait."""
+
+    def write() -> UpsertResult:
+        FeedCursor.lock()
+        return upsert_users(page.users, mode=mode)
+
+    return atomically(router.db_for_write(FeedCursor), write)
+
+
 def save_cursor(cursor: FeedCursor, position: int, head: int) -> None:
     cursor.position, cursor.head, cursor.synced_at = position, max(position, head), timezone.now()
     cursor.save(update_fields=["position", "head", "synced_at"])
@@ -97,7 +107,7 @@ def sync_full(progress: Progress = ignore_progress) -> FullResult:
     for page in pages(0):
         if not seen:
             rewound = page.head < FeedCursor.load().position
-        total += upsert_users(page.users, mode="force" if rewound else "repair")
+        total += write_page(page, "force" if rewound else "repair")
         seen |= {snapshot.sub for snapshot in page.users}
         progress(len(seen), page.cursor, page.head)
     # A version after the end of the feed was brought in by a request while the feed was read.

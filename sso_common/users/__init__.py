@@ -8,11 +8,12 @@ from .drift import Drift, find_drift
 from .linking import Candidate, find_candidates, link_user
 from .local import require_local_login, resolve_user
 from .mapper import UserMapper, unmapped_fields
-from .upsert import UpsertResult, upsert_users
+from .upsert import Mode, UpsertResult, upsert_users
 
 __all__ = [
     "Candidate",
     "Drift",
+    "Mode",
     "UpsertResult",
     "UserMapper",
     "deactivate_accounts",

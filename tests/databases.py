@@ -11,11 +11,12 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import dj_database_url
 from django.core.management import call_command
-from django.db import connections
+from django.db import connections, transaction
 from django.db.utils import load_backend
 from django.test import override_settings
 
@@ -39,6 +40,8 @@ class RealRouter:
 
 
 _settings: dict[str, Any] = {}
+#: {engine: (statement, parameters, whether these are many) of the migrations}
+_statements: dict[str, list[tuple[str, Any, bool]]] = {}
 
 
 @contextlib.contextmanager
@@ -50,11 +53,36 @@ def real_database(address: str) -> Iterator[str]:
         account_query.cache_clear()  # compiled for the database that had the alias before
         try:
             with override_settings(DATABASE_ROUTERS=["tests.databases.RealRouter"]):
-                call_command("migrate", database=ALIAS, verbosity=0)
+                _migrate(settings["ENGINE"])
                 yield ALIAS
         finally:
             _disconnect()
             _settings.clear()
+
+
+def _migrate(engine: str) -> None:
+    """Create the tables. Only the first time for an engine, Django finds out how."""
+    statements = _statements.setdefault(engine, [])
+    if not statements:
+        with connections[ALIAS].execute_wrapper(partial(_record, statements)):
+            call_command("migrate", database=ALIAS, verbosity=0)
+        return
+    with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
+        for sql, parameters, many in statements:
+            (cursor.executemany if many else cursor.execute)(sql, parameters)
+
+
+def _record(
+    statements: list[tuple[str, Any, bool]],
+    execute: Callable[..., Any],
+    sql: str,
+    parameters: Any,
+    many: bool,
+    context: dict[str, Any],
+) -> Any:
+    if sql.split(maxsplit=1)[0].upper() not in {"SELECT", "SHOW", "BEGIN", "SAVEPOINT", "RELEASE", "PRAGMA"}:
+        statements.append((sql, parameters, many))
+    return execute(sql, parameters, many, context)
 
 
 def _connect() -> None:

@@ -21,8 +21,8 @@ the ids of the system checks
 
 The modules in reading order. Imports point one way; ``make lint`` checks that.
 
-The ground, what a site is told and what follows from it: ``exceptions``, ``keys``, ``dsn``, ``conf``,
-``domains``.
+The ground, what a site is told and what follows from it: ``exceptions``, ``keys``, ``database``,
+``dsn``, ``conf``, ``domains``.
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``turns``, ``fields``,
 ``adoption``, ``idle``, ``running``, ``resolving``, ``expiry``, ``logins``, ``announcing``, ``sessions``, ``cookies``, ``csrf``, ``http``,

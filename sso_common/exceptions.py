@@ -160,6 +160,12 @@ class StoreRefused(StoreUnavailable):
     """Redis refused a command."""
 
 
+class DatabaseUnavailable(Unavailable):
+    """The database cannot say which user of this site is signed in."""
+
+    reason = "database-unavailable"
+
+
 class PortalUnavailable(Unavailable):
     """The portal cannot answer."""
 

@@ -21,6 +21,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions import middleware as django_sessions
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
+from django.db import Error as DatabaseFailure
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import rotate_token
@@ -30,7 +31,16 @@ from django.utils.functional import SimpleLazyObject
 from . import backends, conf, cookies, csrf, refusals, responses, users
 from .addresses import is_emergency_login, login_path, safe_next
 from .adoption import EMERGENCY, LOCAL_SINCE
-from .exceptions import Absent, LocalLoginRefused, NoIdentity, SSOError, StoreUnavailable, Unavailable
+from .database import is_unavailable
+from .exceptions import (
+    Absent,
+    DatabaseUnavailable,
+    LocalLoginRefused,
+    NoIdentity,
+    SSOError,
+    StoreUnavailable,
+    Unavailable,
+)
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
@@ -64,11 +74,12 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         request.session = session
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer 503, not 500, where the store cannot answer. Explain why a local login was refused."""
+        """Answer 503, not 500, where the store or the database cannot say who is signed in. Explain why a
+        local login was refused."""
         if isinstance(exception, LocalLoginRefused):
             login_url = request.build_absolute_uri(login_path(safe_next(request)))
             return responses.sign_in_at_portal(request, login_url)
-        if not isinstance(exception, StoreUnavailable):
+        if not isinstance(exception, StoreUnavailable | DatabaseUnavailable):
             return None
         session = session_of(request)
         if session is None:
@@ -175,9 +186,11 @@ def finish_flow(session: SessionStore, response: HttpResponseBase) -> Flow[None]
         logger.warning("Idle timeout not extended: %s", error, extra={"reason": error.reason})
 
 
-def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
+def unavailable(request: HttpRequest, error: Unavailable) -> HttpResponse:
     """Log the failure and answer 503."""
-    logger.error("%s", error, extra={"reason": error.reason})
+    # What the database said, and where: otherwise Django would have logged it.
+    trace = error if isinstance(error, DatabaseUnavailable) else None
+    logger.error("%s", error, exc_info=trace, extra={"reason": error.reason})
     return responses.service_unavailable(request)
 
 
@@ -229,6 +242,10 @@ def user_flow(request: SSORequest) -> Flow[User]:
     except SSOError as refusal:
         session.refuse(refusal)
         return AnonymousUser()
+    except DatabaseFailure as error:
+        if not is_unavailable(error):
+            raise
+        raise DatabaseUnavailable(type(error).__name__) from error
     user.backend = path
     session.user_key = user._meta.pk.value_to_string(user)
     request._cached_user = user

@@ -5,6 +5,9 @@ Only ``users`` and ``sync`` write these rows.
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
+
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -49,6 +52,16 @@ class Account(models.Model):
     def __str__(self) -> str:
         return str(self.sub)
 
+    @classmethod
+    def lock(cls, subs: Iterable[uuid.UUID]) -> None:
+        """Lock the accounts of these subjects until the transaction ends.
+
+        All writers lock in the same order, so none of them waits for one that waits for it. Has no
+        effect on SQLite, which locks all of a database.
+        """
+        rows = cls._default_manager.using(router.db_for_write(cls)).filter(pk__in=subs)
+        list(rows.order_by("pk").select_for_update().values_list("pk"))
+
 
 class FeedCursor(models.Model):
     """How far this site has read the feed. The table has one row."""
@@ -80,7 +93,7 @@ class FeedCursor(models.Model):
     def lock(cls) -> FeedCursor:
         """Return the row, locked until the transaction ends.
 
-        All writers of users take this lock: several ``sso_sync`` processes and requests take turns.
+        Several ``sso_sync`` processes take turns. Requests do not take this lock, except on SQLite.
         An UPDATE locks on every database, SQLite included.
         """
         rows = cls._default_manager.using(router.db_for_write(cls))

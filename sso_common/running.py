@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.contrib.sessions.backends.base import SessionBase
 
 from . import flows, store
-from .exceptions import StoreUnavailable
+from .exceptions import Unavailable
 from .flows import Commands, Flow
 from .turns import Turn
 
@@ -21,23 +21,23 @@ T = TypeVar("T")
 class RunningSession(SessionBase):
     """One flow at a time uses the session, however many threads and coroutines of a request look at once."""
 
-    #: Set once the store could not answer in this request: the response becomes a 503.
-    unavailable: StoreUnavailable | None = None
+    #: Set once the store or the database could not say who is signed in: the response becomes a 503.
+    unavailable: Unavailable | None = None
 
     def __init__(self, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self._turn = Turn()
 
     def run(self, flow: Flow[T]) -> T:
-        """Carry out a flow of this request. Raises ``StoreUnavailable``.
+        """Carry out a flow of this request. Raises ``Unavailable``.
 
-        Once the store was unavailable, it stays so for the rest of the request. That bounds the
-        request's time, and shows even where a view swallows the exception.
+        What was unavailable once stays so for the rest of the request. That bounds the request's
+        time, and shows even where a view swallows the exception.
         """
         try:
             with self._turn:
                 return flows.run(flow, self._ask, self._call)
-        except StoreUnavailable as error:
+        except Unavailable as error:
             self.unavailable = self.unavailable or error
             raise
 
@@ -46,7 +46,7 @@ class RunningSession(SessionBase):
         try:
             async with self._turn:
                 return await flows.arun(flow, self._aask, self._acall)
-        except StoreUnavailable as error:
+        except Unavailable as error:
             self.unavailable = self.unavailable or error
             raise
 

@@ -11,18 +11,21 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from django.db import router, transaction
+from django.db import OperationalError, router, transaction
 from django.utils import timezone
 
 from . import feed
+from .database import atomically, is_locked
 from .exceptions import FeedRewound, MalformedFeed
 from .feed import FeedPage
 from .models import Account, FeedCursor
-from .users import Drift, UpsertResult, deactivate_accounts, find_drift, remove_passwords, upsert_users
+from .users import Drift, Mode, UpsertResult, deactivate_accounts, find_drift, remove_passwords, upsert_users
 
 #: Called after each page with (users read, last version read, newest version at the portal).
 Progress = Callable[[int, int, int], None]
 
+#: Seconds that a page waits for a user whom a request has locked.
+PATIENCE: Final = 1
 #: Accounts per statement.
 BATCH: Final = 500
 
@@ -56,15 +59,42 @@ def sync_once(progress: Progress = ignore_progress) -> UpsertResult:
 def apply_page(page: FeedPage, position: int) -> UpsertResult | None:
     """Write a page and the cursor in one transaction.
 
-    Returns None, and writes nothing, if another process has moved the cursor from ``position``.
+    Returns None, and writes nothing, if another process has moved the cursor from ``position``. If a
+    view that runs in a transaction has locked a user for long, writes the halves of the page: otherwise,
+    all its users would wait for that view.
     """
-    with transaction.atomic(using=router.db_for_write(FeedCursor)):
+
+    def apply() -> UpsertResult | None:
         cursor = FeedCursor.lock()
         if cursor.position != position:
             return None
         result = upsert_users(page.users)
         save_cursor(cursor, page.cursor, page.head)
         return result
+
+    has_halves = len(page.users) > 1
+    try:
+        return atomically(router.db_for_write(FeedCursor), apply, patience=PATIENCE if has_halves else None)
+    except OperationalError as error:
+        if not has_halves or not is_locked(error):
+            raise
+    users, half = page.users, len(page.users) // 2
+    first = FeedPage(users[:half], users[half - 1].version, more=True, head=page.head)
+    done = apply_page(first, position)
+    if done is None:
+        return None
+    rest = apply_page(FeedPage(users[half:], page.cursor, page.more, page.head), first.cursor)
+    return done if rest is None else done + rest
+
+
+def write_page(page: FeedPage, mode: Mode) -> UpsertResult:
+    """Write a page without the cursor. Other processes of ``sso_sync`` wait."""
+
+    def write() -> UpsertResult:
+        FeedCursor.lock()
+        return upsert_users(page.users, mode=mode)
+
+    return atomically(router.db_for_write(FeedCursor), write)
 
 
 def save_cursor(cursor: FeedCursor, position: int, head: int) -> None:
@@ -96,7 +126,7 @@ def sync_full(progress: Progress = ignore_progress) -> FullResult:
     for page in pages(0):
         if not seen:
             rewound = page.head < FeedCursor.load().position
-        total += upsert_users(page.users, mode="force" if rewound else "repair")
+        total += write_page(page, "force" if rewound else "repair")
         seen |= {snapshot.sub for snapshot in page.users}
         progress(len(seen), page.cursor, page.head)
     # A version after the end of the feed was brought in by a request while the feed was read.

@@ -1,7 +1,8 @@
 """A second database for tests of several concurrent connections.
 
 The tests' own database is one connection in one transaction. ``real_database`` takes the address of a
-SQLite file or of a PostgreSQL server, creates and migrates a database there, and sends all queries to it.
+SQLite file, or of a PostgreSQL or MariaDB server, creates and migrates a database there, and sends all
+queries to it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import dj_database_url
 from django.core.management import call_command
-from django.db import connections
+from django.db import connections, transaction
 from django.db.utils import load_backend
 from django.test import override_settings
 
+from sso_common.users.local import account_query
 from tests.timing import WAIT
 
 ALIAS = "real"
@@ -37,21 +40,49 @@ class RealRouter:
 
 
 _settings: dict[str, Any] = {}
+#: {engine: (statement, parameters, whether these are many) of the migrations}
+_statements: dict[str, list[tuple[str, Any, bool]]] = {}
 
 
 @contextlib.contextmanager
 def real_database(address: str) -> Iterator[str]:
     """Send every query to a new database at this address; yield its alias."""
-    with _created(address) as settings:
+    with created_database(address) as settings:
         _settings.update(connections.configure_settings({"default": settings})["default"])
         _connect()
+        account_query.cache_clear()  # compiled for the database that had the alias before
         try:
             with override_settings(DATABASE_ROUTERS=["tests.databases.RealRouter"]):
-                call_command("migrate", database=ALIAS, verbosity=0)
+                _migrate(settings["ENGINE"])
                 yield ALIAS
         finally:
             _disconnect()
             _settings.clear()
+
+
+def _migrate(engine: str) -> None:
+    """Create the tables. Only the first time for an engine, Django finds out how."""
+    statements = _statements.setdefault(engine, [])
+    if not statements:
+        with connections[ALIAS].execute_wrapper(partial(_record, statements)):
+            call_command("migrate", database=ALIAS, verbosity=0)
+        return
+    with transaction.atomic(using=ALIAS), connections[ALIAS].cursor() as cursor:
+        for sql, parameters, many in statements:
+            (cursor.executemany if many else cursor.execute)(sql, parameters)
+
+
+def _record(
+    statements: list[tuple[str, Any, bool]],
+    execute: Callable[..., Any],
+    sql: str,
+    parameters: Any,
+    many: bool,
+    context: dict[str, Any],
+) -> Any:
+    if sql.split(maxsplit=1)[0].upper() not in {"SELECT", "SHOW", "BEGIN", "SAVEPOINT", "RELEASE", "PRAGMA"}:
+        statements.append((sql, parameters, many))
+    return execute(sql, parameters, many, context)
 
 
 def _connect() -> None:
@@ -65,7 +96,8 @@ def _disconnect() -> None:
 
 
 @contextlib.contextmanager
-def _created(address: str) -> Iterator[dict[str, Any]]:
+def created_database(address: str) -> Iterator[dict[str, Any]]:
+    """Create an empty database on the server at this address; yield its settings."""
     settings: dict[str, Any] = dict(dj_database_url.parse(address))
     if settings["ENGINE"].endswith("sqlite3"):
         # As in the settings of the portal and of the reference sites.
@@ -76,15 +108,37 @@ def _created(address: str) -> Iterator[dict[str, Any]]:
         }
         yield settings
         return
+    create = _create_in_mariadb if settings["ENGINE"].endswith("mysql") else _create_in_postgres
+    with create(settings, f"test_{uuid.uuid4().hex}") as name:
+        yield {**settings, "NAME": name}
+
+
+@contextlib.contextmanager
+def _create_in_postgres(server: dict[str, Any], name: str) -> Iterator[str]:
     import psycopg
 
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(address, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
+    where = {"host": server["HOST"], "port": server["PORT"], "dbname": server["NAME"]}
+    where |= {"user": server["USER"], "password": server["PASSWORD"]}
+    with psycopg.connect(**where, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
         try:
-            yield {**settings, "NAME": name}
+            yield name
         finally:
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextlib.contextmanager
+def _create_in_mariadb(server: dict[str, Any], name: str) -> Iterator[str]:
+    import pymysql
+
+    where = {"host": server["HOST"], "port": server["PORT"]}
+    where |= {"user": server["USER"], "password": server["PASSWORD"]}
+    with pymysql.connect(**where) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            cursor.execute(f"DROP DATABASE {name}")
 
 
 class Worker(threading.Thread):

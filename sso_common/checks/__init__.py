@@ -16,6 +16,7 @@ from sso_common.keys import PORTAL
 from .addresses import check_domain, check_internal_url, check_proxy, check_urls
 from .cache import check_cache
 from .cookies import check_cookies, check_csrf
+from .database import check_database
 from .keys import check_dsn, check_keys
 from .messages import Check
 from .middleware import check_middleware
@@ -43,6 +44,7 @@ CHECKS: Final[dict[str, Check]] = {
     "internal-url": check_internal_url,
     "settings": check_settings,
     "user-model": check_user_model,
+    "database": check_database,
     "proxy": check_proxy,
 }
 

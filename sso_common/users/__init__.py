@@ -3,16 +3,18 @@
 Nothing else at a site writes synced users. An ``Account`` links each of them to its subject.
 """
 
+from .deactivation import deactivate_accounts
 from .drift import Drift, find_drift
 from .linking import Candidate, find_candidates, link_user
 from .local import is_linked_name, require_local_login, resolve_user
 from .mapper import UserMapper, unmapped_fields
 from .passwords import count_passwords, keep_unusable, remove_passwords
-from .upsert import UpsertResult, deactivate_accounts, upsert_users
+from .upsert import Mode, UpsertResult, upsert_users
 
 __all__ = [
     "Candidate",
     "Drift",
+    "Mode",
     "UpsertResult",
     "UserMapper",
     "count_passwords",

@@ -19,9 +19,9 @@ def write_groups(changes: list[Change], using: str) -> None:
     """Add and remove memberships, in a number of queries that does not depend on ``changes``."""
     if not changes or not role_groups():
         return
-    groups = get_or_create_groups(using)
     present = memberships([change.user.pk for change in changes], using)
     wanted = {change.user.pk: mapped_groups(change.snapshot) for change in changes}
+    groups = get_or_create_groups(set().union(*wanted.values()), using)
     through, user_field, group_field = membership_model()
     rows = through._base_manager.using(using)
     if gone := [pk for user in present for name, pk in present[user].items() if name not in wanted[user]]:
@@ -67,9 +67,9 @@ def membership_model() -> tuple[Any, str, str]:
     return relation.remote_field.through, relation.m2m_field_name(), relation.m2m_reverse_field_name()
 
 
-def get_or_create_groups(using: str) -> dict[str, Any]:
-    """Return {name: id} of the mapped groups."""
-    names = set(role_groups().values())
+def get_or_create_groups(names: set[str], using: str) -> dict[str, Any]:
+    """Return {name: id} of groups. A group that nobody needs yet is not created: other transactions would
+    wait for the one that does."""
     rows = Group._default_manager.using(using).filter(name__in=names).values_list("name", "pk")
     found = dict(rows)
     if missing := names - found.keys():

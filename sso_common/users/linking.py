@@ -10,9 +10,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.db import router, transaction
+from django.db import router
 from django.db.models import Q
 
+from sso_common.database import atomically
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot
 
@@ -77,7 +78,8 @@ def link_user(user: AbstractBaseUser, snapshot: UserSnapshot, *, keep_password: 
     """
     using = router.db_for_write(Account)
     accounts = Account._default_manager.using(using)
-    with transaction.atomic(using=using):
+
+    def link() -> None:
         FeedCursor.lock()
         if accounts.filter(Q(pk=snapshot.sub) | Q(user=user)).exists():
             raise ValidationError("The user or the subject is already linked.")
@@ -88,3 +90,5 @@ def link_user(user: AbstractBaseUser, snapshot: UserSnapshot, *, keep_password: 
             user.save(using=using, update_fields=["password"])
         for failure in upsert_users([snapshot], source="link").failed:
             raise failure.error
+
+    atomically(using, link)

@@ -59,7 +59,8 @@ class UserMapper:
             return [f"{sub.hex}@sso.invalid"]
         limit = field.max_length or 150
         suffixes = (sub.hex[:4], sub.hex[:12], sub.hex)
-        return [f"{value[: limit - len(suffix) - 1]}-{suffix}" for suffix in suffixes]
+        # A column of less than 33 characters has no room for the last suffix: its end is enough.
+        return [f"{value[: max(0, limit - len(suffix) - 1)]}-{suffix}"[-limit:] for suffix in suffixes]
 
 
 def local_values(model: type[models.Model], mapper: UserMapper, snapshot: UserSnapshot) -> dict[str, Any]:

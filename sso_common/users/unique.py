@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -28,6 +29,7 @@ class Owner:
     """A user outside the page who has a value that a user of the page wants."""
 
     pk: Any
+    value: str
     sub: Any
     #: None, like ``sub``, for a user who is not synced.
     version: int | None
@@ -36,38 +38,56 @@ class Owner:
         """Whether the owner has lost ``value`` at the portal.
 
         Usernames and addresses are unique at the portal. If two synced users claim one, the older
-        snapshot is out of date, and the snapshot that says so follows. A local user never yields.
+        snapshot is out of date, and the snapshot that says so follows. A local user never yields, nor does
+        a user whose value is the same in this database only, which may ignore accents.
         """
         snapshot = change.snapshot
         return (
             self.version is not None
             and self.version < snapshot.version
+            and fold(self.value) == fold(value)
             and fold(value) in {fold(snapshot.username), fold(snapshot.email)}
         )
 
 
 class UniqueField:
-    """A text field in which no two users may have the same value, in any letter case."""
+    """A text field in which no two users may have the same value, in any letter case.
 
-    def __init__(self, model: Any, name: str, mapper: UserMapper, using: str) -> None:
-        self.model = model
+    Reads who has the values that ``changes`` want. ``make_unique`` then chooses.
+    """
+
+    def __init__(self, name: str, changes: Sequence[Change], mapper: UserMapper, using: str) -> None:
+        self.model: Any = get_user_model()
         self.name = name
-        self.field: Any = model._meta.get_field(name)
+        self.field: Any = self.model._meta.get_field(name)
         self.mapper = mapper
-        self.users = model._base_manager.using(using)
-
-    def make_unique(self, changes: list[Change]) -> list[Conflict]:
-        """Replace values that are taken in ``changes``, and save the users who have to yield one."""
-        allowed = {
-            change: allowed_values(self.mapper, self.field, change.values[self.name], change.snapshot.sub)
+        self.users = self.model._base_manager.using(using)
+        self.allowed = {
+            change: allowed_values(mapper, self.field, change.values[name], change.snapshot.sub)
             for change in changes
+            if name in change.values
         }
-        owners = self.find_owners(changes, allowed.values())
+        #: {folded value: user outside the page who has it}; None: nobody has it.
+        self.owners: dict[str, Owner | None] = {}
+        # For one user, ``owner`` asks for one value at a time: most often, the first one is free.
+        if len(self.allowed) > 1:
+            self.find_owners({value for values in self.allowed.values() for value in values if value})
+
+    def yielding(self) -> set[uuid.UUID]:
+        """Return the subjects outside the page who may have to yield a value."""
+        wanted = [(change, values[0]) for change, values in self.allowed.items() if values[0]]
+        owners = [(self.owner(value), change, value) for change, value in wanted]
+        return {owner.sub for owner, change, value in owners if owner and owner.must_yield(change, value)}
+
+    def make_unique(self, changes: Iterable[Change]) -> list[Conflict]:
+        """Replace values that are taken in ``changes``, and save the users who have to yield one."""
+        changes = [change for change in changes if change in self.allowed]
         taken: set[str] = set()
         yielding, conflicts = [], []
         # Users keep the value that they have. Among the others, the oldest version chooses first.
-        for change in sorted(changes, key=lambda change: (not self.keeps(change), change.snapshot.version)):
-            value, owner = pick(change, allowed[change], taken, owners)
+        order = sorted(changes, key=lambda change: (not self.keeps(change), change.snapshot.version))
+        for change in order:
+            value, owner = self.pick(change, taken)
             if owner is not None:
                 yielding.append(self.replace_value(self.model(pk=owner.pk), owner.sub, value))
             if change.values[self.name] and value != change.values[self.name]:
@@ -92,35 +112,44 @@ class UniqueField:
         setattr(user, self.name, self.mapper.alternatives(self.field, value, sub)[-1])
         return user
 
-    def find_owners(self, changes: list[Change], allowed: Iterable[Sequence[Any]]) -> dict[str, Owner]:
-        """Return {folded value: user outside the page who has it}."""
-        values = {value for each in allowed for value in each if value}
+    def pick(self, change: Change, taken: set[str]) -> tuple[Any, Owner | None]:
+        """Return the first allowed value that is free, and the owner who has to yield it, if any."""
+        allowed = self.allowed[change]
+        for value in allowed[:-1]:
+            if not value:
+                return value, None
+            if fold(value) in taken:
+                continue
+            owner = self.owner(value)
+            if owner is None:
+                return value, None
+            if value is allowed[0] and owner.must_yield(change, value):
+                return value, owner
+        return allowed[-1], None
+
+    def owner(self, value: str) -> Owner | None:
+        """Return the user outside the page who has a value."""
+        if len(self.allowed) == 1 and fold(value) not in self.owners:
+            self.find_owners({value})
+        return self.owners.get(fold(value))
+
+    def find_owners(self, values: set[str]) -> None:
+        """Find who has these values."""
         # LOWER in SQLite knows ASCII only.
         not_ascii = {value for value in values if not value.isascii()}
         rows = (
             self.users.alias(_folded=Lower(self.name))
             .filter(Q(_folded__in={fold(value) for value in values}) | Q(**{f"{self.name}__in": not_ascii}))
-            .exclude(pk__in=[change.user.pk for change in changes if not change.is_new])
+            .exclude(pk__in=[change.user.pk for change in self.allowed if not change.is_new])
             .values_list("pk", self.name, "sso_account__sub", "sso_account__version")
         )
-        return {fold(value): Owner(pk, sub, version) for pk, value, sub, version in rows}
-
-
-def pick(
-    change: Change, allowed: Sequence[Any], taken: set[str], owners: dict[str, Owner]
-) -> tuple[Any, Owner | None]:
-    """Return the first allowed value that is free, and the owner who has to yield it, if any."""
-    for value in allowed[:-1]:
-        if not value:
-            return value, None
-        if fold(value) in taken:
-            continue
-        owner = owners.get(fold(value))
-        if owner is None:
-            return value, None
-        if value is allowed[0] and owner.must_yield(change, value):
-            return value, owner
-    return allowed[-1], None
+        found: dict[str, Owner | None] = {
+            fold(value): Owner(pk, value, sub, version) for pk, value, sub, version in rows
+        }
+        if len(values) == 1:
+            # Whatever was found is equal in the column's collation, which may ignore accents, too.
+            found = dict.fromkeys(map(fold, values), next(iter(found.values()), None))
+        self.owners |= found
 
 
 def allowed_values(mapper: UserMapper, field: Any, value: Any, sub: uuid.UUID) -> list[Any]:

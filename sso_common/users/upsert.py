@@ -10,21 +10,22 @@ import logging
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, connections, router, transaction
+from django.db import Error, IntegrityError, connections, router, transaction
 from django.db.models.deletion import ProtectedError, RestrictedError
 from django.db.models.signals import ModelSignal, post_save, pre_save
 
 from sso_common import conf
+from sso_common.database import atomically, is_unstorable
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot
 
 from .change import Change, plan_change
 from .groups import write_groups
-from .mapper import has_field
+from .saving import send, update_users
 from .unique import Conflict, UniqueField, unique_text_fields
 
 logger = logging.getLogger("sso_common.users")
@@ -33,8 +34,12 @@ logger = logging.getLogger("sso_common.users")
 #: version, to undo local changes. "force" applies any, after the portal was restored from a backup.
 Mode = Literal["newer", "repair", "force"]
 
-#: What a snapshot that cannot be stored raises. It must not hold up other snapshots.
-ROW_ERRORS: Final = (IntegrityError, DataError, ValidationError, ValueError, TypeError)
+Plan: TypeAlias = tuple[list[Change], list[UniqueField]]
+
+#: What a snapshot that cannot be stored raises, beside errors of the database. It must not hold up others.
+ROW_ERRORS: Final = (IntegrityError, ValidationError, ValueError, TypeError)
+#: A transaction may just have taken the username, or created the user. The next attempt sees it.
+ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +101,31 @@ def upsert_users(
     return result
 
 
-def upsert_page(page: list[UserSnapshot], mode: Mode, attempts: int = 3) -> UpsertResult:
-    """Write a page at once or, if that fails, one by one."""
+def upsert_page(page: list[UserSnapshot], mode: Mode) -> UpsertResult:
+    """Write a page at once or, if that fails, its halves."""
     using = router.db_for_write(Account)
-    try:
-        with transaction.atomic(using=using):
-            return Upsert(using, mode).run(page)
-    except ROW_ERRORS as error:
-        if len(page) > 1:
-            return sum((upsert_page([snapshot], mode) for snapshot in page), UpsertResult())
-        # A sign-up form of this site may just have taken the username: the next attempt sees it.
-        if attempts > 1:
-            return upsert_page(page, mode, attempts - 1)
-        return UpsertResult(failed=(Failure(page[0].sub, error),))
+    attempts = ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            return atomically(using, lambda: Upsert(using, mode).run(page))
+        except (*ROW_ERRORS, Error) as error:
+            if not isinstance(error, ROW_ERRORS) and not is_unstorable(error):
+                raise
+            if attempts and isinstance(error, IntegrityError):
+                continue
+            if len(page) == 1:
+                return UpsertResult(failed=(Failure(page[0].sub, error),))
+            half = len(page) // 2
+            return upsert_page(page[:half], mode) + upsert_page(page[half:], mode)
 
 
 class Upsert:
-    """Writes one page of snapshots, in a transaction and under the lock of ``FeedCursor``."""
+    """Writes one page of snapshots, in a transaction.
+
+    It locks the accounts that it writes and no others, because a request that runs in one transaction
+    (``ATOMIC_REQUESTS``) keeps its locks until the view ends.
+    """
 
     def __init__(self, using: str, mode: Mode) -> None:
         self.using = using
@@ -123,10 +136,9 @@ class Upsert:
         self.mapper = conf.user_mapper()()
 
     def run(self, page: list[UserSnapshot]) -> UpsertResult:
-        FeedCursor.lock()
-        changes = self.plan(page)
+        changes, fields = self.plan_locked(page)
         with_user = [change for change in changes if not self.delete_user(change)]
-        conflicts = self.make_unique(with_user)
+        conflicts = [conflict for field in fields for conflict in field.make_unique(with_user)]
         self.write_users(with_user)
         write_groups(with_user, self.using)
         self.write_accounts(changes)
@@ -139,13 +151,29 @@ class Upsert:
             conflicts=tuple(conflicts),
         )
 
-    def plan(self, page: list[UserSnapshot]) -> list[Change]:
+    def plan_locked(self, page: list[UserSnapshot]) -> Plan:
+        """Lock what is going to be written, and plan."""
+        if not connections[self.using].features.has_select_for_update:
+            # SQLite locks all of a database. Only the first statement of a transaction can wait for that.
+            FeedCursor.lock()
+            return self.plan(page)
+        changes, fields = self.plan(page)
+        subs = {change.account.sub for change in changes if not change.account._state.adding}
+        subs = subs.union(*(field.yielding() for field in fields))
+        if not subs:
+            return changes, fields  # unique constraints alone tell whether somebody else creates them, too
+        Account.lock(subs)
+        return self.plan(page)  # the rows may have changed before they were locked
+
+    def plan(self, page: list[UserSnapshot]) -> Plan:
         accounts = self.accounts.select_related("user").in_bulk([snapshot.sub for snapshot in page])
-        return [
+        changes = [
             plan_change(snapshot, accounts.get(snapshot.sub), self.mapper)
             for snapshot in page
             if self.is_due(snapshot, accounts.get(snapshot.sub))
         ]
+        names = sorted(unique_text_fields(self.model))
+        return changes, [UniqueField(name, changes, self.mapper, self.using) for name in names]
 
     def is_due(self, snapshot: UserSnapshot, account: Account | None) -> bool:
         if account is None:
@@ -178,18 +206,12 @@ class Upsert:
         change.account.user = None
         return True
 
-    def make_unique(self, changes: list[Change]) -> list[Conflict]:
-        conflicts: list[Conflict] = []
-        for name in sorted(unique_text_fields(self.model)):
-            if mapped := [change for change in changes if name in change.values]:
-                conflicts += UniqueField(self.model, name, self.mapper, self.using).make_unique(mapped)
-        return conflicts
-
     def write_users(self, changes: list[Change]) -> None:
         for change in changes:
             change.apply()
         self.create([change for change in changes if change.is_new])
-        self.update([change for change in changes if change.changed and not change.is_new])
+        known = [change for change in changes if change.changed and not change.is_new]
+        update_users([(change.user, change.changed) for change in known], self.using)
         for change in changes:
             change.account.user = change.user
 
@@ -202,79 +224,20 @@ class Upsert:
             self.users.bulk_create([change.user for change in changes])
             self.send(post_save, changes, created=True)
 
-    def update(self, changes: list[Change]) -> None:
-        update_users([(change.user, change.changed) for change in changes], self.using)
-
     def send(self, signal: ModelSignal, changes: list[Change], **extra: bool) -> None:
         for change in changes:
             send(signal, change.user, None, self.using, **extra)
 
     def write_accounts(self, changes: list[Change]) -> None:
-        # One statement for new and existing accounts: bulk_update takes ten times as long.
+        accounts = [change.account for change in changes]
+        # A new account that another transaction has inserted is a conflict, and never updated.
+        self.accounts.bulk_create([account for account in accounts if account._state.adding])
+        # Known accounts exist and are locked, so all of these rows are updated; bulk_update takes ten times
+        # as long. MySQL cannot name the key. It finds the same row: no other account has the user.
+        can_name_key = connections[self.using].features.supports_update_conflicts_with_target
         self.accounts.bulk_create(
-            [change.account for change in changes],
+            [account for account in accounts if not account._state.adding],
             update_conflicts=True,
-            unique_fields=["sub"],
+            unique_fields=["sub"] if can_name_key else None,
             update_fields=["user", "version", "not_before", "is_active", "is_deleted"],
         )
-
-
-def update_users(changes: list[tuple[Any, list[str]]], using: str) -> None:
-    """Write the named fields of users in one statement, and do all else that ``Model.save`` does: send
-    signals, and set fields with ``auto_now``."""
-    for user, names in changes:
-        send(pre_save, user, names, using)
-    changed = {name for _, names in changes for name in names}
-    model = get_user_model()
-    if changed:
-        automatic = [each for each in model._meta.concrete_fields if getattr(each, "auto_now", False)]
-        for user, _ in changes:
-            for each in automatic:
-                each.pre_save(user, add=False)
-        fields = sorted(changed | {each.name for each in automatic})
-        model._base_manager.using(using).bulk_update([user for user, _ in changes], fields)
-    for user, names in changes:
-        send(post_save, user, names, using, created=False)
-
-
-def send(signal: ModelSignal, user: Any, names: list[str] | None, using: str, **extra: bool) -> None:
-    """Send a signal as ``Model.save`` does. ``names``: the fields that are updated; None for a new user."""
-    update_fields = None if names is None else frozenset(names)
-    signal.send(
-        sender=type(user), instance=user, raw=False, using=using, update_fields=update_fields, **extra
-    )
-
-
-def deactivate_accounts(subs: Iterable[uuid.UUID]) -> int:
-    """Deactivate the local users of subjects that the feed no longer has.
-
-    Keeps their data, so the next ``sso_sync --full`` can undo a mistake. A receiver of a signal that
-    fails is logged, and keeps nobody active. Returns how many were active.
-    """
-    subs = list(subs)
-    try:
-        return deactivate(subs, announce=True)
-    except Exception:
-        if len(subs) > 1:
-            return sum(deactivate_accounts([sub]) for sub in subs)
-        logger.exception("A receiver of a signal failed for %s, who is deactivated anyway", subs[0])
-        return deactivate(subs, announce=False)
-
-
-def deactivate(subs: list[uuid.UUID], *, announce: bool) -> int:
-    """Deactivate accounts and their users, with or without the signals of ``Model.save``."""
-    using = router.db_for_write(Account)
-    with transaction.atomic(using=using):
-        FeedCursor.lock()
-        rows = Account._default_manager.using(using).filter(pk__in=subs, is_active=True)
-        users = [account.user for account in rows.select_related("user") if account.user is not None]
-        names = [name for name in ("is_active", "is_staff") if has_field(get_user_model(), name)]
-        if announce:
-            for user in users:
-                for name in names:
-                    setattr(user, name, False)
-            update_users([(user, names) for user in users], using)
-        elif names:
-            stored = get_user_model()._base_manager.using(using).filter(pk__in=[user.pk for user in users])
-            stored.update(**dict.fromkeys(names, False))
-        return rows.update(is_active=False)

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import importlib.util
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -18,15 +17,17 @@ from demo.parts import Part, Watchdog
 from demo.ports import free_port
 from tests.timing import WAIT
 
+from .unprivileged import give, group_of, unprivileged
+
 
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
     """Start a PostgreSQL, yield its address (``postgres://user:password@host:port/database``), stop it."""
-    owner = _unprivileged()
+    owner = unprivileged()
     watchdog = Watchdog()
     with tempfile.TemporaryDirectory(prefix="sso-postgres-") as text:
         folder = Path(text)
-        _give(folder, owner)
+        give(folder, owner)
         binaries = _postgres_binaries(folder, owner)
         port = free_port()
         _create_data(binaries, folder, owner)
@@ -44,11 +45,11 @@ def postgres_server() -> Iterator[str]:
 def _create_data(binaries: Path, folder: Path, owner: int | None) -> None:
     password = folder / "password"
     password.write_text("of-the-tests")
-    _give(password, owner)
+    give(password, owner)
     command: list[str | Path] = [binaries / "initdb", "--pgdata", folder / "data", "--pwfile", password]
     command += ["--username", "postgres", "--auth", "scram-sha-256"]
     command += ["--no-locale", "--encoding", "UTF8", "--no-sync"]
-    subprocess.run(command, check=True, capture_output=True, cwd=folder, user=owner, group=_group(owner))
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, user=owner, group=group_of(owner))
 
 
 def _part(binaries: Path, folder: Path, owner: int | None, port: int, watchdog: Watchdog) -> Part:
@@ -62,20 +63,6 @@ def _part(binaries: Path, folder: Path, owner: int | None, port: int, watchdog: 
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     return Part("postgres", command, os.environ, folder / "postgres.log", watchdog, user=owner)
-
-
-def _unprivileged() -> int | None:
-    """Return the user that runs PostgreSQL, which refuses root; ``None`` where this process is not root."""
-    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-
-
-def _group(owner: int | None) -> int | None:
-    return None if owner is None else pwd.getpwuid(owner).pw_gid
-
-
-def _give(path: Path, owner: int | None) -> None:
-    if owner is not None:
-        os.chown(path, owner, pwd.getpwuid(owner).pw_gid)
 
 
 def _postgres_binaries(folder: Path, owner: int | None) -> Path:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.sessions.serializers import JSONSerializer
 from django.core import signing
 from django.core.checks import CheckMessage, run_checks
+from django.db import connection
 from django.test import override_settings
 from itsdangerous.encoding import base64_encode
 
@@ -89,6 +91,13 @@ class BrokenSerializer:
         raise OSError
 
 
+class AccountsApart:
+    """A router that separates the accounts from the users."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "other" if model is get_user_model() else None
+
+
 def middleware(*paths: str) -> dict[str, Any]:
     return {"MIDDLEWARE": list(paths)}
 
@@ -129,6 +138,7 @@ def found() -> list[CheckMessage]:
 
 #: (id, the mistake, a part of the hint). Functions read the settings, so the test calls them.
 BREAKS: list[tuple[str, Any, str]] = [
+    ("sso.E030", {"DATABASE_ROUTERS": [f"{HERE}.AccountsApart"]}, "send the app sso_common to 'other'"),
     ("sso.E002", {"SSO_DSN": "https://site_a@portal.example.com/?domain="}, "manage.py sso_site dsn <site>"),
     ("sso.E003", {"SECRET_KEY": "django-insecure-" + "x" * 50}, WRITE_KEYS),
     ("sso.E003", {"SECRET_KEY": ""}, "from sso_common import conf as sso"),
@@ -299,6 +309,46 @@ def test_missing_dsn_gives_one_message_that_names_the_variable(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("vendor", "site", "expected"),
+    [
+        ("postgresql", "site_a", []),
+        ("mysql", "site_a", []),
+        ("sqlite", "site_a", []),
+        ("oracle", "site_a", ["sso.E029"]),
+        ("cockroachdb", "site_a", ["sso.E029"]),
+        ("unknown", "site_a", ["sso.E029"]),
+        ("postgresql", "portal", []),
+        ("mysql", "portal", ["sso.E029"]),
+    ],
+)
+def test_engine_that_is_not_supported_is_named(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, site: str, expected: list[str]
+) -> None:
+    monkeypatch.setattr(connection, "vendor", vendor)
+
+    with override_settings(**dsn(site)):
+        messages = found()
+
+    assert [message.id for message in messages] == expected
+    for message in messages:
+        assert "PostgreSQL" in (message.hint or "")
+        assert ("MariaDB" in (message.hint or "")) == (site != "portal")
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [("repeatable read", ["sso.W017"]), (None, ["sso.W017"]), ("READ COMMITTED", [])],
+)
+def test_isolation_level_of_mysql_that_hides_users_is_reported(
+    monkeypatch: pytest.MonkeyPatch, level: str | None, expected: list[str]
+) -> None:
+    monkeypatch.setattr(connection, "vendor", "mysql")
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"isolation_level": level})
+
+    assert [message.id for message in found()] == expected
+
+
+@pytest.mark.parametrize(
     "variation",
     [
         pytest.param({"SESSION_ENGINE": HERE}, id="subclass of the session store"),
@@ -377,7 +427,7 @@ def test_documentation_lists_every_id_once_and_no_other() -> None:
 
 
 def test_a_test_triggers_every_id() -> None:
-    elsewhere = {"sso.E001", "sso.E026"}  # above; test_user_models.py
+    elsewhere = {"sso.E001", "sso.E026", "sso.E029", "sso.W017"}  # here; E026: test_user_models.py
 
     assert {id_ for id_, _, _ in BREAKS} | elsewhere == set(ids_in_code())
 

@@ -30,7 +30,7 @@ from sso_common.follow import MAX_PAUSE, Attempts, event_id, order
 from sso_common.management.commands.sso_sync import ProgressLog
 from sso_common.models import Account, FeedCursor
 from sso_common.users import Drift, UpsertResult, UserMapper, upsert_users
-from tests.databases import Worker, real_database
+from tests.databases import Worker
 from tests.servers import ValkeyServer
 from tests.sso_common.portal import Portal
 from tests.timing import WAIT
@@ -446,16 +446,6 @@ def test_command_restores_signal_handlers(portal: Portal) -> None:
 
 
 # --- concurrency -----------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def real(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "postgres":
-        address = request.getfixturevalue("postgres_url")
-    else:
-        address = f"sqlite:///{tmp_path / 'site.sqlite3'}"
-    with real_database(address) as alias:
-        yield alias
 
 
 def test_concurrent_syncs_apply_everything_once(portal: Portal, real: str) -> None:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.databases import created_database
+
 ROOT = Path(__file__).parents[2]
 STOCK = "sso_common.users.UserMapper"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'site.sqlite3'}"
+        return
+    server = request.getfixturevalue("mariadb_url")
+    with created_database(server) as settings:
+        yield f"{server.rpartition('/')[0]}/{settings['NAME']}"
 
 
 @pytest.mark.parametrize(
@@ -24,13 +38,13 @@ STOCK = "sso_common.users.UserMapper"
         ("user_models.Author", "tests.user_models.mappers.SubjectIsKey"),
     ],
 )
-def test_users_are_synced_and_signed_in_with_any_user_model(model: str, mapper: str, tmp_path: Path) -> None:
+def test_users_are_synced_and_signed_in_with_any_user_model(model: str, mapper: str, database: str) -> None:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.user_models.project",
         "TEST_USER_MODEL": model,
         "TEST_USER_MAPPER": mapper,
-        "TEST_DATABASE": str(tmp_path / "site.sqlite3"),
+        "TEST_DATABASE": database,
     }
 
     done = subprocess.run(
@@ -54,7 +68,7 @@ def test_check_names_a_model_that_cannot_store_portal_users(
         "DJANGO_SETTINGS_MODULE": "tests.user_models.project",
         "TEST_USER_MODEL": "user_models.Pupil",
         "TEST_USER_MAPPER": STOCK,
-        "TEST_DATABASE": str(tmp_path / "site.sqlite3"),
+        "TEST_DATABASE": f"sqlite:///{tmp_path / 'site.sqlite3'}",
     }
 
     done = subprocess.run(

@@ -39,6 +39,7 @@ def changed_at(sub: uuid.UUID) -> Any:
 
 
 def main() -> None:
+    call_command("migrate", "auth", verbosity=0)  # MariaDB needs the table of a foreign key first
     call_command("migrate", run_syncdb=True, verbosity=0)
     call_command("check", "--fail-level", "ERROR")
     names = {each.name for each in User._meta.get_fields()}

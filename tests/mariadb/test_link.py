@@ -1,0 +1,1 @@
+from tests.sso_common.test_link import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.sso_common.test_local_logins import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.sso_common.test_sync import *  # noqa: F403

@@ -19,6 +19,7 @@ from .cookies import check_cookies, check_csrf
 from .keys import check_dsn, check_keys
 from .messages import Check
 from .middleware import check_middleware
+from .roles import check_roles
 from .sessions import check_engine, check_serializer
 from .settings import check_settings
 from .users import check_backends, check_user_model
@@ -43,6 +44,7 @@ CHECKS: Final[dict[str, Check]] = {
     "internal-url": check_internal_url,
     "settings": check_settings,
     "user-model": check_user_model,
+    "roles": check_roles,
     "proxy": check_proxy,
 }
 

@@ -12,6 +12,7 @@ from sso_common import conf, feed
 from sso_common.exceptions import BadSignature, PortalUnavailable, RequestRefused, UnknownKey, Untrusted
 from sso_common.feed import PortalStatus
 from sso_common.models import FeedCursor
+from sso_common.users import current_mapping
 
 from .findings import Finding, failure, ok, renew_dsn, skipped, warning
 
@@ -133,4 +134,7 @@ def feed_position(status: PortalStatus) -> Finding:
     message = f"This site {place}. It last read the feed {age:.0f} s ago."
     if behind and age > max(STALE, 3 * conf.poll_interval()):
         return warning("feed", message, FOLLOW)
+    if cursor.mapping != current_mapping().fingerprint:
+        message += " Not all users are written with the current SSO_STAFF_ROLES, SSO_ROLE_GROUPS and mapper."
+        return warning("feed", message, "Restart `manage.py sso_sync --follow`, or run: manage.py sso_sync")
     return ok("feed", message)

@@ -7,6 +7,7 @@ from .drift import Drift, find_drift
 from .linking import Candidate, find_candidates, link_user
 from .local import require_local_login, resolve_user
 from .mapper import UserMapper, unmapped_fields
+from .mapping import current_mapping
 from .upsert import UpsertResult, deactivate_accounts, upsert_users
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Drift",
     "UpsertResult",
     "UserMapper",
+    "current_mapping",
     "deactivate_accounts",
     "find_candidates",
     "find_drift",

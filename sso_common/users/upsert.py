@@ -23,15 +23,17 @@ from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot
 
 from .change import Change, plan_change
+from .fields import has_field
 from .groups import write_groups
-from .mapper import has_field
+from .mapping import current_mapping, is_mapped_anew, stored_mappings
 from .unique import Conflict, UniqueField, unique_text_fields
 
 logger = logging.getLogger("sso_common.users")
 
-#: "newer" applies snapshots that are newer than the account. "repair" also applies the same
-#: version, to undo local changes. "force" applies any, after the portal was restored from a backup.
-Mode = Literal["newer", "repair", "force"]
+#: "newer" applies snapshots that are newer than the account, or that were applied with another mapping.
+#: "mapping" applies these too, but to accounts only that exist, and without a pause. "repair" also applies
+#: the same version, to undo local changes. "force" applies any, after the portal was restored from a backup.
+Mode = Literal["newer", "mapping", "repair", "force"]
 
 #: What a snapshot that cannot be stored raises. It must not hold up other snapshots.
 ROW_ERRORS: Final = (IntegrityError, DataError, ValidationError, ValueError, TypeError)
@@ -141,18 +143,24 @@ class Upsert:
 
     def plan(self, page: list[UserSnapshot]) -> list[Change]:
         accounts = self.accounts.select_related("user").in_bulk([snapshot.sub for snapshot in page])
+        due = [snapshot for snapshot in page if self.is_due(snapshot, accounts.get(snapshot.sub))]
+        if not due:
+            return []
+        former = stored_mappings((each.mapping for each in accounts.values() if each.mapping), self.using)
+        current = current_mapping()
         return [
-            plan_change(snapshot, accounts.get(snapshot.sub), self.mapper)
-            for snapshot in page
-            if self.is_due(snapshot, accounts.get(snapshot.sub))
+            plan_change(snapshot, accounts.get(snapshot.sub), self.mapper, current, former)
+            for snapshot in due
         ]
 
     def is_due(self, snapshot: UserSnapshot, account: Account | None) -> bool:
         if account is None:
-            return not snapshot.deleted
-        if self.mode == "newer":
-            return snapshot.version > account.version
-        return self.mode == "force" or snapshot.version >= account.version
+            return not snapshot.deleted and self.mode != "mapping"
+        if self.mode == "force" or snapshot.version != account.version:
+            return self.mode == "force" or snapshot.version > account.version
+        if self.mode == "mapping":
+            return account.mapping != current_mapping().fingerprint
+        return self.mode == "repair" or is_mapped_anew(account)
 
     def delete_user(self, change: Change) -> bool:
         """Delete the user of a tombstone if ``SSO_HARD_DELETE`` is set.
@@ -215,7 +223,15 @@ class Upsert:
             [change.account for change in changes],
             update_conflicts=True,
             unique_fields=["sub"],
-            update_fields=["user", "version", "not_before", "is_active", "is_deleted"],
+            update_fields=[
+                "user",
+                "version",
+                "not_before",
+                "is_active",
+                "is_deleted",
+                "mapping",
+                "mapped_at",
+            ],
         )
 
 

@@ -86,6 +86,39 @@ class BrokenSerializer:
         raise OSError
 
 
+class GuardedRoles(UserMapper):
+    """Sets a field only if a role gives it."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        user.is_staff = False
+        if "root" in roles:
+            user.is_superuser = True
+
+
+class MisspeltRoles(UserMapper):
+    """Sets what is not a field."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        user.is_adminstrator = "admin" in roles
+
+
+class PasswordRoles(UserMapper):
+    """Sets the password."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        if not roles.isdisjoint({"admin"}):
+            user.password = "known"
+        else:
+            user.password = ""
+
+
+class RaisingRoles(UserMapper):
+    """Needs a user with values."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        user.is_staff = user.email.split("@")[1] in roles & {"example.com"}
+
+
 def middleware(*paths: str) -> dict[str, Any]:
     return {"MIDDLEWARE": list(paths)}
 
@@ -252,6 +285,10 @@ BREAKS: list[tuple[str, Any, str]] = [
         },
         '"sso_common.admin.SSOAdminConfig"',
     ),
+    ("sso.W024", {"SSO_USER_MAPPER": f"{HERE}.GuardedRoles"}, 'user.is_superuser = "admin" in roles'),
+    ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.MisspeltRoles"}, "the name of a field of auth.User"),
+    ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.PasswordRoles"}, "Do not set password"),
+    ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.RaisingRoles"}, "from the roles alone"),
     ("sso.W012", {"CSRF_TRUSTED_ORIGINS": ["https://*.sso.testserver"]}, "write the exact origins"),
 ]
 
@@ -364,7 +401,7 @@ def test_documentation_lists_every_id_once_and_no_other() -> None:
 
 
 def test_a_test_triggers_every_id() -> None:
-    elsewhere = {"sso.E001", "sso.E026"}  # above; test_user_models.py
+    elsewhere = {"sso.E001", "sso.E026", "sso.W023"}  # above; test_user_models.py
 
     assert {id_ for id_, _, _ in BREAKS} | elsewhere == set(ids_in_code())
 

@@ -61,16 +61,11 @@ def plan_change(
         user.set_unusable_password()
     is_active = snapshot.is_active and not snapshot.deleted
     last = former.get(account.mapping, current)
-    withdrawn = {
-        name: value
-        for name, value in last.withdrawn.items()
-        if name not in current.withdrawn and has_field(model, name)
-    }
     change = Change(
         snapshot=snapshot,
         account=account,
         user=user,
-        values=withdrawn | local_values(model, mapper, snapshot, user),
+        values=no_longer_given(last, current) | local_values(model, mapper, snapshot, user),
         is_new=account.user is None,
         deactivates=account.is_active and not is_active and not snapshot.deleted,
         former_groups=frozenset(last.groups),
@@ -81,3 +76,12 @@ def plan_change(
     account.is_deleted = snapshot.deleted
     account.mapping, account.mapped_at = current.fingerprint, int(time.time())
     return change
+
+
+def no_longer_given(last: Mapping, current: Mapping) -> dict[str, Any]:
+    """Return {field: its value without roles} of the fields that only the last mapping's roles decided."""
+    return {
+        name: value
+        for name, value in last.withdrawn.items()
+        if name not in current.withdrawn and has_field(get_user_model(), name)
+    }

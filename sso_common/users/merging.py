@@ -87,9 +87,8 @@ def finish(
     for name, value in values.items():
         setattr(target, name, value)
     changed = list(values)
-    if snapshot is not None:
-        if not accounts.filter(pk=snapshot.sub).exists():
-            accounts.create(sub=snapshot.sub, user_id=target.pk, version=-1)
+    if snapshot is not None and not accounts.filter(pk=snapshot.sub).exists():
+        accounts.create(sub=snapshot.sub, user_id=target.pk, version=-1)
     if snapshot is not None and not keep_password:
         target.set_unusable_password()
         changed.append("password")
@@ -116,7 +115,7 @@ def left_behind(source: Any, using: str) -> list[str]:
     found += [
         f"{key.model._meta.label}.{key.name}"
         for (key, _), groups in collector.field_updates.items()
-        if any(len(rows) for rows in groups)
+        if any(list(rows) for rows in groups)  # type: ignore[call-overload]  # of rows, not one row
     ]
     return [f"{label}: rows that could not be moved" for label in found]
 

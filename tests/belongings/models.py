@@ -1,5 +1,7 @@
 """One model for each kind of relation."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
@@ -47,7 +49,7 @@ class Vote(models.Model):
 class Team(models.Model):
     """Has members, and a leader that a deletion would only unset."""
 
-    members = models.ManyToManyField(USER, related_name="teams")
+    members: Any = models.ManyToManyField(USER, related_name="teams")
     leader = models.ForeignKey(USER, models.SET_NULL, null=True, related_name="+")
 
 

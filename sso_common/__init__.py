@@ -6,8 +6,8 @@ A site may use these modules and names; everything else is private to the projec
     in the settings
 ``middleware``, ``backends.SSOBackend``, ``sessions``, ``urls``
     named in the settings and the URLconf; their classes may be subclassed
-``admin.SSOAdminConfig``
-    the Django admin behind single sign-on
+``admin.SSOAdminConfig``, ``user_admin.SSOUserAdminMixin``
+    the Django admin behind single sign-on, and linked users in an admin site of your own
 ``users.UserMapper``, ``adoption.adopt``
     the hooks ``SSO_USER_MAPPER`` and ``SSO_ADOPT_SESSION``
 ``identity.Identity``
@@ -28,8 +28,8 @@ A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``f
 ``idle``, ``resolving``, ``logins``, ``sessions``, ``cookies``, ``http``, ``middleware``, ``refusals``,
 ``backends``, ``views``, ``responses``, ``addresses``.
 
-A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,
-``models``, ``admission``.
+A change to a user: ``snapshot``, ``exported``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``,
+``users``, ``models``, ``admission``, ``user_admin``.
 
 Operating it: ``checks``, ``doctor``, ``management``, ``testing``.
 """

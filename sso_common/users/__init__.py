@@ -4,9 +4,10 @@ Nothing else at a site writes synced users. An ``Account`` links each of them to
 """
 
 from .drift import Drift, find_drift
+from .groups import role_groups
 from .linking import Candidate, find_candidates, link_user
 from .local import require_local_login, resolve_user
-from .mapper import UserMapper, unmapped_fields
+from .mapper import UserMapper, synced_fields, unmapped_fields
 from .mapping import current_mapping
 from .upsert import UpsertResult, deactivate_accounts, upsert_users
 
@@ -22,6 +23,8 @@ __all__ = [
     "link_user",
     "require_local_login",
     "resolve_user",
+    "role_groups",
+    "synced_fields",
     "unmapped_fields",
     "upsert_users",
 ]

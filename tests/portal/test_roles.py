@@ -63,10 +63,10 @@ def test_file_is_applied_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "roles.csv"
     path.write_text("person,role\nanna,notes:editor\nghost,notes:editor\nben,notes:boss\n")
 
-    with pytest.raises(
-        CommandError, match="(?s)3: There is no person named 'ghost'.*4: There is no role 'notes:boss'"
-    ):
+    with pytest.raises(CommandError) as raised:
         run("grant", "--file", str(path))
+    assert "3: There is no person named 'ghost'" in str(raised.value)
+    assert "4: There is no role 'notes:boss'" in str(raised.value)
     assert not Grant.objects.exists()
 
     path.write_text("person,role\nanna,notes:editor\nben,notes:editor\n")

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.admin.sites import AdminSite, all_sites
+from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.models import User
 from django.contrib.sessions.serializers import JSONSerializer
 from django.core import signing
 from django.core.checks import CheckMessage, run_checks
@@ -379,6 +382,18 @@ def test_messages_do_not_show_secrets() -> None:
     assert conf.secret_keys(make_dsn("site_a", VALKEY_URL))[0] not in text
 
 
+def test_own_admin_site_with_users_that_anyone_can_change_is_named() -> None:
+    site = AdminSite("own")
+    site.register(User, UserAdmin)
+    try:
+        messages = found()
+    finally:
+        all_sites.discard(site)
+
+    assert [message.id for message in messages] == ["sso.W025"]
+    assert "class UserAdmin(SSOUserAdminMixin, ...)" in (messages[0].hint or "")
+
+
 # --- ids ---------------------------------------------------------------------------------------
 
 
@@ -401,7 +416,7 @@ def test_documentation_lists_every_id_once_and_no_other() -> None:
 
 
 def test_a_test_triggers_every_id() -> None:
-    elsewhere = {"sso.E001", "sso.E026", "sso.W023"}  # above; test_user_models.py
+    elsewhere = {"sso.E001", "sso.E026", "sso.W023", "sso.W025"}  # above; test_user_models.py
 
     assert {id_ for id_, _, _ in BREAKS} | elsewhere == set(ids_in_code())
 

@@ -125,7 +125,8 @@ def managed_groups() -> set[str]:
 
 def groups_given(user: Any) -> Any:
     """Return the groups that roles gave a user."""
-    return user.groups.filter(name__in=managed_groups())
+    names = managed_groups()
+    return user.groups.filter(name__in=names) if names else user.groups.none()
 
 
 def edited_user(model_admin: Any, request: HttpRequest) -> Any:

@@ -47,7 +47,7 @@ def real_database(address: str) -> Iterator[str]:
         _connect()
         try:
             with override_settings(DATABASE_ROUTERS=["tests.databases.RealRouter"]):
-                call_command("migrate", database=ALIAS, verbosity=0, run_syncdb=True)
+                call_command("migrate", database=ALIAS, verbosity=0)
                 yield ALIAS
         finally:
             _disconnect()

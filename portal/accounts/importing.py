@@ -150,7 +150,7 @@ class Import:
         names = [row.username]
         if self.rename:
             names += [self.with_site(row.username), f"{row.username[:130]}-{sub.hex[:12]}"]
-        username = next((name for name in names if name.lower() not in known.usernames), None)
+        username = next((name for name in names if is_free(name, row.email, known)), None)
         if username is None:
             self.note(line, "username", row.username)
             return None
@@ -178,7 +178,8 @@ class Import:
         return f"{username[:117]}-{self.site}"
 
     def read_known(self, rows: list[ExportedUser]) -> Known:
-        emails = {row.email.lower() for row in rows}
+        # People sign in with either, so the username of one must not be the address of another.
+        emails = {text.lower() for row in rows for text in (row.email, row.username) if "@" in text}
         names = {name.lower() for row in rows for name in (row.username, self.with_site(row.username))}
         imported = ImportedAccount.objects.using(self.using).filter(site=self.site)
         users = self.users.alias(_email=Lower("email"), _name=Lower("username")).order_by()
@@ -201,6 +202,12 @@ class Import:
                 imported.filter(sub__in=[sub for sub, _ in addresses.values()]).values_list("sub", flat=True)
             ),
         )
+
+
+def is_free(username: str, email: str, known: Known) -> bool:
+    """Whether a username belongs to nobody else, neither as username nor as address."""
+    name = username.lower()
+    return name not in known.usernames and (name == email.lower() or name not in known.addresses)
 
 
 def check_fields(row: ExportedUser) -> None:

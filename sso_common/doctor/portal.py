@@ -27,7 +27,7 @@ FOLLOW: Final = "Keep this running as a service: manage.py sso_sync --follow"
 
 
 def reachable() -> Iterator[Finding]:
-    """Examine whether the portal answers this site; if so, compare clocks, keys and feed."""
+    """Examine whether the portal answers this site; if so, compare clocks, keys, roles and feed."""
     try:
         status = feed.fetch_status()
     except (PortalUnavailable, Untrusted) as error:
@@ -38,13 +38,15 @@ def reachable() -> Iterator[Finding]:
     yield ok("portal.secret", "The portal accepts this site's secret.")
     yield clock(status)
     yield keys(status)
+    if status.roles is not None:
+        yield roles(status.roles)
     yield feed_position(status)
 
 
 def unanswered(error: PortalUnavailable | Untrusted) -> Iterator[Finding]:
     problem = failed(error)
     yield problem
-    for check in ("portal.clock", "portal.keys", "feed"):
+    for check in ("portal.clock", "portal.keys", "portal.roles", "feed"):
         if check != problem.check:
             yield skipped(check, "the portal gave no answer that this site trusts")
 
@@ -110,6 +112,18 @@ def keys(status: PortalStatus) -> Finding:
     if old := ", ".join(sorted(ours - theirs)):
         return warning(check, f"This site trusts a key that the portal has retired ({old}).", renew_dsn())
     return ok(check, f"The portal and this site know the same keys: {', '.join(sorted(ours))}.")
+
+
+def roles(known: frozenset[str]) -> Finding:
+    """Examine whether the settings name roles that nobody can hold."""
+    named = conf.staff_roles() | conf.role_groups().keys()
+    if unknown := ", ".join(sorted(named - known)):
+        return warning(
+            "portal.roles",
+            f"SSO_STAFF_ROLES or SSO_ROLE_GROUPS names roles that this site does not have: {unknown}.",
+            "Correct the setting, or add the role to this site in the portal's admin.",
+        )
+    return ok("portal.roles", "The portal knows every role that the settings name.")
 
 
 def feed_position(status: PortalStatus) -> Finding:

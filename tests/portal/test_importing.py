@@ -254,6 +254,16 @@ def test_operator_may_rename_and_skip(export: Callable[..., str]) -> None:
     assert "carl-notes" in names
 
 
+def test_attack_username_that_is_the_address_of_another_account(export: Callable[..., str]) -> None:
+    person("carl")
+    own = row("1", "ada@example.com", email="ada@example.com")
+
+    text = said(export(own, row("2", "Carl@example.com", email="mallory@example.com")), "--apply")
+
+    assert "line 3  Carl@example.com  has a username" in text
+    assert "line 2" not in text
+
+
 def test_row_that_the_database_refuses_undoes_all(
     export: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

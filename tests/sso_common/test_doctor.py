@@ -58,7 +58,7 @@ RULES = (
 LINES = (
     *("settings.django", "database.migrations", "cookie.host"),
     *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction", "redis.user"),
-    *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "feed"),
+    *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "portal.roles", "feed"),
 )
 
 
@@ -292,6 +292,7 @@ def test_a_healthy_portal_is_ok(portal: Portal) -> None:
         "portal.secret",
         "portal.clock",
         "portal.keys",
+        "portal.roles",
         "feed",
     ]
     assert {finding.level for finding in findings} == {Level.OK}
@@ -396,6 +397,32 @@ def test_the_position_in_the_feed_is_examined(
 
     assert finding.level is level
     assert fix in finding.fix
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("roles", "level", "text"),
+    [
+        (["editor", "staff", "other"], Level.OK, "every role"),
+        (["editor"], Level.WARNING, "does not have: staff."),
+    ],
+)
+def test_a_role_that_the_portal_does_not_know_is_a_warning(
+    portal: Portal, roles: list[str], level: Level, text: str
+) -> None:
+    portal.roles = roles
+
+    finding = only(portal_probes.reachable(), "portal.roles")
+
+    assert finding.level is level
+    assert text in finding.message
+
+
+@pytest.mark.django_db
+def test_an_older_portal_that_does_not_name_roles_is_not_examined(portal: Portal) -> None:
+    portal.roles = None
+
+    assert "portal.roles" not in {finding.check for finding in portal_probes.reachable()}
 
 
 @pytest.mark.django_db

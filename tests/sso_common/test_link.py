@@ -18,7 +18,9 @@ from sso_common import sync, testing, tokens
 from sso_common.models import Account
 from sso_common.snapshot import UserSnapshot
 from sso_common.users import UserMapper, link_user, resolve_user
+from sso_common.users.merging import merge_users
 from tests.belongings.models import Desk, Drawer, Letter, Profile, Tag, Team, Vote
+from tests.databases import real_database
 from tests.sso_common.portal import Portal
 
 pytestmark = pytest.mark.django_db
@@ -546,3 +548,29 @@ def test_two_unlinked_users_with_one_address_are_merged_and_linked(portal: Porta
     assert str(Account.objects.get().sub) == subject
     first.refresh_from_db()
     assert not first.has_usable_password()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgres
+def test_users_are_merged_on_postgresql(postgres_url: str) -> None:
+    with real_database(postgres_url):
+        source, target = user("ada2"), user("ada")
+        desk = Desk.objects.create(user=source)
+        drawer = Drawer.objects.create(desk=desk)
+        Letter.objects.create(sender=source)
+        Tag.objects.create(target=source)
+
+        refused = merge_users(source, target, None, apply=True)
+        assert len(refused.conflicts) == 1
+        source = User.objects.get(username="ada2")
+        assert Letter.objects.get().sender == source
+        drawer.delete()
+        snapshot = UserSnapshot(
+            sub=testing.subject("ada"), version=1, username="ada", email="ada@example.com"
+        )
+        done = merge_users(source, target, snapshot, apply=True)
+
+        assert done.conflicts == []
+        assert [each.pk for each in User.objects.all()] == [target.pk]
+        assert (Letter.objects.get().sender, Tag.objects.get().target) == (target, target)
+        assert Account.objects.get().user == target

@@ -18,7 +18,7 @@ from sso_common import sync, testing, tokens
 from sso_common.models import Account
 from sso_common.snapshot import UserSnapshot
 from sso_common.users import UserMapper, link_user, resolve_user
-from sso_common.users.merging import merge_users
+from sso_common.users.merging import left_behind, merge_users
 from tests.belongings.models import Desk, Drawer, Letter, Profile, Tag, Team, Vote
 from tests.databases import real_database
 from tests.sso_common.portal import Portal
@@ -508,6 +508,20 @@ def test_rows_that_refer_to_a_moved_primary_key_are_a_conflict(
         run("--merge", source.username, "--into", "ada", "--apply")
 
     assert Drawer.objects.get().desk.user == source
+
+
+def test_user_is_not_deleted_as_long_as_rows_point_to_it() -> None:
+    """The last check of a merge, in case that a relation was missed."""
+    own, other = user("ada"), user("bob")
+    Team.objects.create(leader=own)
+    assert left_behind(own, "default") == ["belongings.Team.leader: rows that could not be moved"]
+    assert left_behind(other, "default") == []
+    letter = Letter.objects.create(sender=other)
+    assert left_behind(other, "default") == ["belongings.Letter: rows that could not be moved"]
+    letter.reader = other
+    letter.save()
+    [text] = left_behind(other, "default")
+    assert "protected foreign keys" in text
 
 
 def test_attack_merge_makes_the_person_a_superuser(portal: Portal, ada: tuple[User, User]) -> None:

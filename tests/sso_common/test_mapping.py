@@ -182,10 +182,11 @@ def test_the_record_of_an_older_version_is_not_applied_with_a_new_mapping(clock:
     upsert_users([snapshot("ada", 2, first_name="Newer")])
     later(clock)
 
-    with override_settings(SSO_STAFF_ROLES=["other"]):
+    with override_settings(SSO_STAFF_ROLES=["other"]), CaptureQueriesContext(connection) as queries:
         user = visit("staff", version=1)
 
     assert (user.first_name, user.is_staff) == ("Newer", False)
+    assert len(queries) == 1
 
 
 def test_the_ordinary_visit_costs_one_query_after_the_first(clock: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Final
 from urllib.parse import urlencode
 
@@ -56,3 +57,8 @@ def portal_address(endpoint: str, next_address: str) -> str:
     """An address at the portal that leads back to ``next_address``."""
     query = urlencode({REDIRECT_FIELD_NAME: next_address})
     return f"{conf.dsn().portal_url}/sso/v1/{endpoint}?{query}"
+
+
+def person_address(sub: uuid.UUID) -> str:
+    """The address of a person in the portal's admin."""
+    return f"{conf.dsn().portal_url}/admin/accounts/user/{sub}/change/"

@@ -24,6 +24,7 @@ from django.views.decorators.cache import never_cache
 
 from . import responses
 from .addresses import LOCAL, login_path, portal_password_address, safe_next
+from .user_admin import with_mixin
 
 
 class SSOAdminConfig(AdminConfig):
@@ -33,7 +34,13 @@ class SSOAdminConfig(AdminConfig):
 
 
 class SSOAdminSite(AdminSite):
-    """An admin site whose users sign in at the portal."""
+    """An admin site whose users sign in at the portal, and where what the portal decides is read-only."""
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """As in Django, but admins of the user model get ``SSOUserAdminMixin``."""
+        models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
+        for model in models:
+            super().register(model, with_mixin(model, admin_class), **options)
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """As in Django, but a signed-in user without permission gets 403 at once, not a redirect."""

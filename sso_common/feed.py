@@ -12,7 +12,7 @@ from typing import Any
 from . import conf
 from .client import get_signed
 from .exceptions import MalformedFeed
-from .snapshot import MAX_VERSION, UserSnapshot, parse_snapshot
+from .snapshot import MAX_VERSION, UserSnapshot, parse_roles, parse_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class PortalStatus:
     head: int
     skew: float
     round_trip: float
+    #: The roles of this site; None if the portal is older and does not say.
+    roles: frozenset[str] | None = None
 
 
 def fetch_page(after: int, limit: int | None = None) -> FeedPage:
@@ -68,7 +70,8 @@ def fetch_status() -> PortalStatus:
         if not isinstance(now, int | float) or not all(isinstance(kid, str) for kid in kids):
             raise MalformedFeed("status")
         skew = now - sent - round_trip / 2
-        return PortalStatus(float(now), tuple(kids), parse_version(raw, "head"), skew, round_trip)
+        roles = parse_roles(raw["roles"]) if "roles" in raw else None
+        return PortalStatus(float(now), tuple(kids), parse_version(raw, "head"), skew, round_trip, roles)
     except (KeyError, TypeError) as error:
         raise MalformedFeed("status") from error
 

@@ -13,7 +13,7 @@ from django.db import close_old_connections, connections
 
 from . import conf, store
 from .exceptions import SSOError, StoreUnavailable
-from .sync import sync_once
+from .sync import sync_mapping, sync_once
 from .users import UpsertResult
 
 logger = logging.getLogger("sso_common.sync")
@@ -30,11 +30,14 @@ def follow_feed(is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Upse
     Reads the feed when an event arrives, and every ``SSO_POLL_INTERVAL`` seconds. ``is_stopped`` is for
     a signal whose exception was lost, as it is in ``__del__`` and in functions that SQLite calls.
     """
-    attempts, events = Attempts("The feed"), Events()
+    attempts, events, is_mapped = Attempts("The feed"), Events(), False
     while not is_stopped():
         close_old_connections()
         try:
             result = sync_once()
+            if not is_mapped:  # settings do not change while a process runs
+                result += sync_mapping()
+                is_mapped = True
         except (SSOError, DatabaseFailure) as error:
             if is_stopped():
                 return

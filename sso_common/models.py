@@ -1,4 +1,5 @@
-"""What a site stores about the feed: one ``Account`` per subject, and how far it has read.
+"""What a site stores about the feed: one ``Account`` per subject, how its user was written, and how far the
+site has read.
 
 Only ``users`` and ``sync`` write these rows.
 """
@@ -43,6 +44,10 @@ class Account(models.Model):
     is_active = models.BooleanField(_("active"), default=True, editable=False)
     #: A tombstone was applied: deleted at the portal, or no longer visible to this site.
     is_deleted = models.BooleanField(_("deleted"), default=False, editable=False)
+    #: The fingerprint of the ``Mapping`` with which the user was last written, and when, in seconds since
+    #: the epoch. The defaults in the database are for processes that run an older version of this package.
+    mapping = models.CharField(_("mapping"), max_length=16, default="", db_default="", editable=False)
+    mapped_at = models.BigIntegerField(_("mapped at"), default=0, db_default=0, editable=False)
 
     class Meta:
         verbose_name = _("account")
@@ -63,6 +68,25 @@ class Account(models.Model):
         list(rows.order_by("pk").select_for_update().values_list("pk"))
 
 
+class Mapping(models.Model):
+    """The settings and the mapper with which users were written: what roles gave them. A later mapping
+    takes away what it does not give."""
+
+    fingerprint = models.CharField(_("fingerprint"), max_length=16, primary_key=True, editable=False)
+    #: Names of the groups in ``SSO_ROLE_GROUPS``.
+    groups = models.JSONField(_("groups"), default=list, editable=False)
+    #: {field that ``apply_roles`` sets: its value for a user without roles}
+    withdrawn = models.JSONField(_("values without roles"), default=dict, editable=False)
+
+    class Meta:
+        verbose_name = _("mapping")
+        verbose_name_plural = _("mappings")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
 class FeedCursor(models.Model):
     """How far this site has read the feed. The table has one row."""
 
@@ -74,6 +98,8 @@ class FeedCursor(models.Model):
     head = models.BigIntegerField(_("head of the feed"), default=0, editable=False)
     #: When the portal's feed last answered.
     synced_at = models.DateTimeField(_("last answer"), null=True, editable=False)
+    #: The fingerprint of the mapping with which all users were last written.
+    mapping = models.CharField(_("mapping"), max_length=16, default="", db_default="", editable=False)
 
     class Meta:
         verbose_name = _("position in the feed")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.db import OperationalError, router, transaction
+from django.db.models import Min
 from django.utils import timezone
 
 from . import feed
@@ -19,7 +20,16 @@ from .database import atomically, is_locked
 from .exceptions import FeedRewound, MalformedFeed
 from .feed import FeedPage
 from .models import Account, FeedCursor
-from .users import Drift, Mode, UpsertResult, deactivate_accounts, find_drift, remove_passwords, upsert_users
+from .users import (
+    Drift,
+    Mode,
+    UpsertResult,
+    current_mapping,
+    deactivate_accounts,
+    find_drift,
+    remove_passwords,
+    upsert_users,
+)
 
 #: Called after each page with (users read, last version read, newest version at the portal).
 Progress = Callable[[int, int, int], None]
@@ -54,6 +64,35 @@ def sync_once(progress: Progress = ignore_progress) -> UpsertResult:
             progress(done, page.cursor, page.head)
             if not page.more:
                 return total
+
+
+def sync_mapping(progress: Progress = ignore_progress) -> UpsertResult:
+    """Write all active users again who were written with another mapping of roles and fields.
+
+    Reads the feed from the first of them, so a process that is killed continues where it was. Does
+    nothing if this mapping has reached all users already. Call it once in a process: two processes with
+    different settings would otherwise undo each other's work for ever. Raises what ``feed.fetch_page``
+    raises.
+    """
+    total, done, fingerprint = UpsertResult(), 0, current_mapping().fingerprint
+    if FeedCursor.load().mapping == fingerprint:
+        return total
+    stale = Account._default_manager.filter(is_active=True).exclude(mapping=fingerprint)
+    first = stale.aggregate(first=Min("version"))["first"]
+    for page in pages(max(0, first - 1)) if first is not None else ():
+        total += upsert_users(page.users, mode="mapping")
+        done += len(page.users)
+        progress(done, page.cursor, page.head)
+    save_mapping(fingerprint)
+    return total
+
+
+def save_mapping(fingerprint: str) -> None:
+    """Remember that all users were written with this mapping."""
+    with transaction.atomic(using=router.db_for_write(FeedCursor)):
+        cursor = FeedCursor.lock()
+        cursor.mapping = fingerprint
+        cursor.save(update_fields=["mapping"])
 
 
 def apply_page(page: FeedPage, position: int) -> UpsertResult | None:
@@ -140,6 +179,7 @@ def sync_full(progress: Progress = ignore_progress) -> FullResult:
         cursor = FeedCursor.lock()
         position = page.cursor if rewound else max(page.cursor, cursor.position)
         save_cursor(cursor, position, page.head)
+    save_mapping(current_mapping().fingerprint)
     return FullResult(total, deactivated, remove_passwords(), rewound)
 
 

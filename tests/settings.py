@@ -16,6 +16,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "sso_common",
+    "tests.belongings",
 ]
 MIDDLEWARE = [
     "sso_common.middleware.SessionMiddleware",

@@ -25,10 +25,11 @@ from . import versions
 from .addresses import forget_former_addresses, has_verified_address
 from .announcements import notify_after_commit, send_account_changed
 from .fields import AUDITED, RIGHTS, TRACKED, VISIBLE
+from .imported import ImportedAccount
 from .querysets import UserManager, later_than
 from .versions import Tombstone, VersionCounter
 
-__all__ = ["Tombstone", "User", "VersionCounter"]
+__all__ = ["ImportedAccount", "Tombstone", "User", "VersionCounter"]
 
 
 class User(AbstractBaseUser, PermissionsMixin):

@@ -18,6 +18,7 @@ class Kind(models.TextChoices):
     DEACTIVATED = "deactivated", _("deactivated")
     ACTIVATED = "activated", _("activated")
     DELETED = "deleted", _("deleted")
+    IMPORTED = "imported", _("accounts imported")
     RIGHTS_CHANGED = "rights_changed", _("rights at the portal changed")
     ROLE_GIVEN = "role_given", _("role given")
     ROLE_TAKEN = "role_taken", _("role taken")

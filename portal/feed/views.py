@@ -58,13 +58,14 @@ def number(request: HttpRequest, name: str, default: int, maximum: int) -> int |
 
 @require_GET
 @for_sites
-def status(_request: HttpRequest, _site: Site) -> JsonResponse:
-    """The portal's clock, the ids of its public keys, and the newest version."""
+def status(_request: HttpRequest, site: Site) -> JsonResponse:
+    """The portal's clock, the ids of its public keys, the newest version, and the roles of the site."""
     return JsonResponse(
         {
             "time": time.time(),
             "kids": [kid for kid, _ in keyring().public_keys],
             "head": versions.head(),
+            "roles": sorted(site.roles.values_list("name", flat=True)),
             "portal": "ok",
         }
     )

@@ -93,3 +93,13 @@ def give_role(user: Any, site: str, role: str) -> Grant:
     """Give a role at a site to a user, who may already have it. Raises ``Role.DoesNotExist``."""
     found = Role.objects.get(site__name=site, name=role)
     return Grant.objects.get_or_create(user=user, role=found)[0]
+
+
+def grant_roles(wanted: list[tuple[Any, Role]]) -> int:
+    """Give users roles; return how many they did not have."""
+    return sum(Grant.objects.get_or_create(user=user, role=role)[1] for user, role in wanted)
+
+
+def withdraw_roles(wanted: list[tuple[Any, Role]]) -> int:
+    """Take roles from users; return how many they had."""
+    return sum(Grant.objects.filter(user=user, role=role).delete()[0] for user, role in wanted)

@@ -20,6 +20,7 @@ from .database import check_database
 from .keys import check_dsn, check_keys
 from .messages import Check
 from .middleware import check_middleware
+from .roles import check_roles
 from .sessions import check_engine, check_serializer
 from .settings import check_settings
 from .users import check_backends, check_user_model
@@ -45,6 +46,7 @@ CHECKS: Final[dict[str, Check]] = {
     "settings": check_settings,
     "user-model": check_user_model,
     "database": check_database,
+    "roles": check_roles,
     "proxy": check_proxy,
 }
 

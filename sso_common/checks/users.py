@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -39,6 +41,14 @@ def check_backends() -> Messages:
                 'In INSTALLED_APPS, write "sso_common.admin.SSOAdminConfig" in place of '
                 '"django.contrib.admin".',
             )
+        for name, admin_class in unprotected_admins():
+            yield warning(
+                "W025",
+                f"{name} lets staff change names and addresses of users, which the portal decides: the next "
+                "change at the portal, or sso_sync --full, undoes it.",
+                f"from sso_common.user_admin import SSOUserAdminMixin; then write: "
+                f"class {admin_class}(SSOUserAdminMixin, ...)",
+            )
 
 
 def password_backends_above_ours() -> Messages:
@@ -71,3 +81,16 @@ def check_user_model() -> Messages:
             f"Give {name} a default or null=True, or set it in your own mapper: "
             'SSO_USER_MAPPER = "path.to.YourUserMapper" (site_b/mapping.py is an example)',
         )
+
+
+def unprotected_admins() -> Iterator[tuple[str, str]]:
+    """Yield path and name of each admin class of the user model without ``SSOUserAdminMixin``."""
+    from django.contrib.admin.sites import all_sites
+
+    from sso_common.user_admin import SSOUserAdminMixin
+
+    for site in all_sites:
+        for model, model_admin in site._registry.items():
+            if issubclass(model, get_user_model()) and not isinstance(model_admin, SSOUserAdminMixin):
+                kind = type(model_admin)
+                yield f"{kind.__module__}.{kind.__name__}", kind.__name__

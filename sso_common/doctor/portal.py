@@ -12,6 +12,7 @@ from sso_common import conf, feed
 from sso_common.exceptions import BadSignature, PortalUnavailable, RequestRefused, UnknownKey, Untrusted
 from sso_common.feed import PortalStatus
 from sso_common.models import FeedCursor
+from sso_common.users import current_mapping
 
 from .findings import Finding, failure, ok, renew_dsn, skipped, warning
 
@@ -26,7 +27,7 @@ FOLLOW: Final = "Keep this running as a service: manage.py sso_sync --follow"
 
 
 def reachable() -> Iterator[Finding]:
-    """Examine whether the portal answers this site; if so, compare clocks, keys and feed."""
+    """Examine whether the portal answers this site; if so, compare clocks, keys, roles and feed."""
     try:
         status = feed.fetch_status()
     except (PortalUnavailable, Untrusted) as error:
@@ -37,13 +38,15 @@ def reachable() -> Iterator[Finding]:
     yield ok("portal.secret", "The portal accepts this site's secret.")
     yield clock(status)
     yield keys(status)
+    if status.roles is not None:
+        yield roles(status.roles)
     yield feed_position(status)
 
 
 def unanswered(error: PortalUnavailable | Untrusted) -> Iterator[Finding]:
     problem = failed(error)
     yield problem
-    for check in ("portal.clock", "portal.keys", "feed"):
+    for check in ("portal.clock", "portal.keys", "portal.roles", "feed"):
         if check != problem.check:
             yield skipped(check, "the portal gave no answer that this site trusts")
 
@@ -111,6 +114,18 @@ def keys(status: PortalStatus) -> Finding:
     return ok(check, f"The portal and this site know the same keys: {', '.join(sorted(ours))}.")
 
 
+def roles(known: frozenset[str]) -> Finding:
+    """Examine whether the settings name roles that nobody can hold."""
+    named = conf.staff_roles() | conf.role_groups().keys()
+    if unknown := ", ".join(sorted(named - known)):
+        return warning(
+            "portal.roles",
+            f"SSO_STAFF_ROLES or SSO_ROLE_GROUPS names roles that this site does not have: {unknown}.",
+            "Correct the setting, or add the role to this site in the portal's admin.",
+        )
+    return ok("portal.roles", "The portal knows every role that the settings name.")
+
+
 def feed_position(status: PortalStatus) -> Finding:
     """Examine whether this site keeps up with the feed, and is not ahead of it."""
     try:
@@ -133,4 +148,7 @@ def feed_position(status: PortalStatus) -> Finding:
     message = f"This site {place}. It last read the feed {age:.0f} s ago."
     if behind and age > max(STALE, 3 * conf.poll_interval()):
         return warning("feed", message, FOLLOW)
+    if cursor.mapping != current_mapping().fingerprint:
+        message += " Not all users are written with the current SSO_STAFF_ROLES, SSO_ROLE_GROUPS and mapper."
+        return warning("feed", message, "Restart `manage.py sso_sync --follow`, or run: manage.py sso_sync")
     return ok("feed", message)

@@ -5,9 +5,11 @@ Nothing else at a site writes synced users. An ``Account`` links each of them to
 
 from .deactivation import deactivate_accounts
 from .drift import Drift, find_drift
+from .groups import role_groups
 from .linking import Candidate, find_candidates, link_user
 from .local import is_linked_name, require_local_login, resolve_user
-from .mapper import UserMapper, unmapped_fields
+from .mapper import UserMapper, synced_fields, unmapped_fields
+from .mapping import current_mapping
 from .passwords import count_passwords, keep_unusable, remove_passwords
 from .upsert import Mode, UpsertResult, upsert_users
 
@@ -18,6 +20,7 @@ __all__ = [
     "UpsertResult",
     "UserMapper",
     "count_passwords",
+    "current_mapping",
     "deactivate_accounts",
     "find_candidates",
     "find_drift",
@@ -27,6 +30,8 @@ __all__ = [
     "remove_passwords",
     "require_local_login",
     "resolve_user",
+    "role_groups",
+    "synced_fields",
     "unmapped_fields",
     "upsert_users",
 ]

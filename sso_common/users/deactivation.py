@@ -12,7 +12,7 @@ from django.db import router
 from sso_common.database import atomically
 from sso_common.models import Account, FeedCursor
 
-from .mapper import has_field
+from .fields import has_field
 from .saving import update_users
 
 logger = logging.getLogger("sso_common.users")

@@ -15,6 +15,7 @@ from sso_common.snapshot import UserSnapshot
 
 from .groups import mapped_groups, memberships
 from .mapper import local_values
+from .mapping import current_mapping
 from .passwords import has_surplus_password
 from .unique import allowed_values, unique_text_fields
 
@@ -47,16 +48,19 @@ def find_drift(snapshots: Iterable[UserSnapshot]) -> list[Drift]:
 
 
 def differences(snapshot: UserSnapshot, account: Account, groups: set[str]) -> list[str]:
-    """Return the fields that differ; "account", "user" and "groups" stand for what has no field."""
+    """Return the fields that differ; "account", "user", "groups" and "configuration" (the user was written
+    with another one) stand for what has no field."""
     is_active = snapshot.is_active and not snapshot.deleted
     state = (account.is_active, account.is_deleted, account.not_before)
     names = [] if state == (is_active, snapshot.deleted, snapshot.not_before) else ["account"]
     user = account.user
     if user is None:
         return names if snapshot.deleted else [*names, "user"]
+    if account.is_active and account.mapping != current_mapping().fingerprint:
+        names.append("configuration")
     model, mapper = get_user_model(), conf.user_mapper()()
     unique = unique_text_fields(model)
-    for name, value in local_values(model, mapper, snapshot).items():
+    for name, value in local_values(model, mapper, snapshot, user).items():
         allowed = [value]
         if name in unique:
             allowed = allowed_values(mapper, model._meta.get_field(name), value, snapshot.sub)

@@ -1,7 +1,8 @@
-"""Links the users that a site already has to their subjects at the portal."""
+"""Links the users that a site already has to their subjects at the portal, and unlinks them."""
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,14 +11,20 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.db import router
+from django.db import DatabaseError, router
 from django.db.models import Q
 
+from sso_common import conf
 from sso_common.database import atomically
 from sso_common.models import Account, FeedCursor
 from sso_common.snapshot import UserSnapshot
 
-from .upsert import upsert_users
+from .change import Change, no_longer_given
+from .groups import write_groups
+from .mapping import current_mapping, stored_mappings
+from .roles import apply_roles, twin
+from .saving import update_users
+from .upsert import ROW_ERRORS, upsert_users
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +33,8 @@ class Candidate:
 
     user: AbstractBaseUser
     snapshot: UserSnapshot
-    #: "link" if the two can be linked. Otherwise "ambiguous", "unverified", "taken", "privileged" or
-    #: "inactive". The command adds "linked" and "failed".
+    #: "link" if the two can be linked. Otherwise "ambiguous", "unverified", "taken", "other",
+    #: "privileged" or "inactive". The command adds "linked" and "failed".
     status: str
 
 
@@ -76,19 +83,75 @@ def link_user(user: AbstractBaseUser, snapshot: UserSnapshot, *, keep_password: 
     password becomes unusable. Raises ``ValidationError`` if the user or the subject is linked
     already, and what the database or the mapper raises.
     """
+    for failure in link_users([(user, snapshot)], keep_passwords=keep_password).values():
+        raise failure
+
+
+def link_users(
+    pairs: list[tuple[Any, UserSnapshot]], *, keep_passwords: bool = False
+) -> dict[uuid.UUID, Exception]:
+    """``link_user`` for many users at once; returns {subject: what prevented the link}.
+
+    The number of queries does not grow with the number of pairs, unless one of them fails.
+    """
+    try:
+        write_links(pairs, keep_passwords)
+    except (*ROW_ERRORS, DatabaseError) as error:
+        if len(pairs) == 1:
+            return {pairs[0][1].sub: error}
+        failures = [link_users([pair], keep_passwords=keep_passwords) for pair in pairs]
+        return {sub: each for failed in failures for sub, each in failed.items()}
+    return {}
+
+
+def write_links(pairs: list[tuple[Any, UserSnapshot]], keep_passwords: bool) -> None:
     using = router.db_for_write(Account)
     accounts = Account._default_manager.using(using)
+    users, snapshots = [user for user, _ in pairs], [snapshot for _, snapshot in pairs]
 
     def link() -> None:
         FeedCursor.lock()
-        if accounts.filter(Q(pk=snapshot.sub) | Q(user=user)).exists():
+        if accounts.filter(Q(pk__in=[each.sub for each in snapshots]) | Q(user__in=users)).exists():
             raise ValidationError("The user or the subject is already linked.")
         # Version -1 is older than any snapshot, so the upsert below writes the user.
-        accounts.create(sub=snapshot.sub, user_id=user.pk, version=-1)
-        if not keep_password:
-            user.set_unusable_password()
-            user.save(using=using, update_fields=["password"])
-        for failure in upsert_users([snapshot], source="link").failed:
+        accounts.bulk_create(
+            [Account(sub=each.sub, user_id=user.pk, version=-1) for user, each in pairs],
+        )
+        if not keep_passwords:
+            for user in users:
+                user.set_unusable_password()
+            update_users([(user, ["password"]) for user in users], using)
+        for failure in upsert_users(snapshots, source="link").failed:
             raise failure.error
 
     atomically(using, link)
+
+
+def unlink_user(user: Any) -> uuid.UUID:
+    """Remove the link of a local user, and what roles gave; return the subject.
+
+    The user stays, with its data. The person gets a new, second user at the next visit. Raises
+    ``ValidationError`` if the user is not linked.
+    """
+    using = router.db_for_write(Account)
+    accounts = Account._default_manager.using(using).filter(user=user.pk)
+
+    def unlink() -> uuid.UUID:
+        FeedCursor.lock()
+        Account.lock(accounts.values_list("sub", flat=True))
+        account = accounts.first()
+        if account is None:
+            raise ValidationError("The user is not linked.")
+        current, mapper = current_mapping(), conf.user_mapper()()
+        last = stored_mappings([account.mapping], using).get(account.mapping, current)
+        values = no_longer_given(last, current) | apply_roles(mapper, twin(user), frozenset())
+        nobody = UserSnapshot(sub=account.sub, version=account.version)
+        change = Change(nobody, account, user, values, False, False, frozenset(last.groups))
+        change.apply()
+        if change.changed:
+            update_users([(user, change.changed)], using)
+        write_groups([change], using)
+        account.delete()
+        return account.sub
+
+    return atomically(using, unlink)

@@ -17,12 +17,13 @@ from sso_common.exceptions import LocalLoginRefused, SessionRevoked, UserInactiv
 from sso_common.identity import Identity
 from sso_common.models import Account
 
-from .mapper import has_field
+from .fields import has_field
+from .mapping import is_mapped_anew
 from .passwords import is_superuser
 from .upsert import upsert_users
 
 #: Columns of the account that are read together with the user, under names that no user model has.
-FIELDS: Final = ("version", "not_before", "is_active", "is_deleted")
+FIELDS: Final = ("version", "not_before", "is_active", "is_deleted", "mapping", "mapped_at")
 PREFIX: Final = "_sso_account_"
 
 #: Marks the subject's key among the parameters. A custom base manager may add parameters of its own.
@@ -32,19 +33,24 @@ SUBJECT: Final = object()
 def resolve_user(identity: Identity) -> AbstractBaseUser:
     """Return the local user of a verified identity.
 
-    If the subject is unknown, or known in an older version only, the user is first written from
-    the identity record; the portal is not contacted. Raises ``UserInactive``, ``SessionRevoked``
-    or ``NotAdmitted``.
+    If the subject is unknown, known in an older version only, or was written with another mapping of
+    roles and fields, the user is first written from the identity record; the portal is not contacted. Raises
+    ``UserInactive``, ``SessionRevoked`` or ``NotAdmitted``.
     """
     require_admission(identity, conf.dsn().site)
     account = find_account(identity.sub)
-    if account is None or account.version < identity.user.version:
+    if account is None or is_behind(account, identity.user.version):
         account = provision(identity)
     if account is None or account.user is None:
         raise UserInactive(str(identity.sub))
     is_active = account.is_active and not account.is_deleted and account.user.is_active
     require_current(identity, is_active=is_active, not_before=account.not_before)
     return account.user
+
+
+def is_behind(account: Account, version: int) -> bool:
+    """Whether a user has to be written again. Reads nothing."""
+    return account.version < version or (account.version == version and is_mapped_anew(account))
 
 
 def require_local_login(user_key: Any, since: float, *, is_emergency: bool) -> None:

@@ -12,16 +12,20 @@ from django.db import models
 from sso_common import conf
 from sso_common.snapshot import UserSnapshot
 
-#: Fields that a mapper must not set. Privileges come from ``SSO_STAFF_ROLES`` and
-#: ``SSO_ROLE_GROUPS`` only, and passwords stay at the portal.
+from .fields import has_field, has_own_value
+from .roles import apply_roles, names_set, twin
+
+#: Fields that ``UserMapper.fields`` must not set. ``apply_roles`` and ``SSO_ROLE_GROUPS`` give
+#: privileges, and passwords stay at the portal.
 FORBIDDEN: Final = frozenset({"is_superuser", "is_staff", "password", "groups", "user_permissions"})
 
 
 class UserMapper:
     """Maps a snapshot to the fields of the user model. The setting ``SSO_USER_MAPPER`` names it.
 
-    Override ``fields`` if your model has other fields, and ``alternatives`` to choose what happens
-    if another user already has a value that must be unique:
+    Override ``fields`` if your model has other fields, ``apply_roles`` if roles give something else
+    than ``is_staff``, and ``alternatives`` to choose what happens if another user already has a value
+    that must be unique:
 
     >>> class ShopUserMapper(UserMapper):
     ...     def fields(self, snapshot):
@@ -29,7 +33,14 @@ class UserMapper:
     >>> ada = UserSnapshot(sub=uuid.UUID(int=1), version=1, username="ada", first_name="Ada")
     >>> ShopUserMapper().fields(ada)["name"]
     'Ada'
+
+    A change of the settings or of a mapper's source reaches each user at the next visit, and all
+    users at the next start of ``sso_sync`` (see ``mapping``).
     """
+
+    #: Increase it in your class after a change that its source does not show, such as one in a
+    #: function that it calls: then all users are written again.
+    version = 1
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
         """Return {field: value}, with fields of the user model only.
@@ -45,6 +56,21 @@ class UserMapper:
             "is_active": snapshot.is_active and not snapshot.deleted,
         }
         return {name: value for name, value in values.items() if has_field(get_user_model(), name)}
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        """Set the fields of a user that the roles at this site decide. Do not save the user.
+
+        Called each time the user is written, and for users without values by system checks. Set each
+        of these fields for every set of roles: ``roles`` is empty when the last role was withdrawn.
+        Fields other than the password and the key are allowed. Memberships of groups follow from
+        ``SSO_ROLE_GROUPS``.
+
+        >>> class EventsUserMapper(UserMapper):
+        ...     def apply_roles(self, user, roles):
+        ...         user.is_administrator = "admin" in roles
+        """
+        if has_field(get_user_model(), "is_staff"):
+            user.is_staff = not roles.isdisjoint(conf.staff_roles())
 
     def alternatives(self, field: models.Field[Any, Any], value: str, sub: uuid.UUID) -> list[Any]:
         """Return what to try, in order, if another user already has ``value``.
@@ -63,21 +89,23 @@ class UserMapper:
         return [f"{value[: max(0, limit - len(suffix) - 1)]}-{suffix}"[-limit:] for suffix in suffixes]
 
 
-def local_values(model: type[models.Model], mapper: UserMapper, snapshot: UserSnapshot) -> dict[str, Any]:
-    """Return {field: value} as it is stored: the mapper's values, cut to length, and ``is_staff``."""
+def local_values(model: Any, mapper: UserMapper, snapshot: UserSnapshot, user: Any = None) -> dict[str, Any]:
+    """Return {field: value} as it is stored: the mapper's values, cut to length, and what the roles change
+    on ``user`` (by default, a new one), which stays as it is."""
     values = mapper.fields(snapshot)
     if forbidden := FORBIDDEN & values.keys():
         raise ImproperlyConfigured(
-            f"SSO_USER_MAPPER must not set {min(forbidden)!r}: passwords are never synced, and privileges "
-            "come from SSO_STAFF_ROLES and SSO_ROLE_GROUPS only."
+            f"The method fields of SSO_USER_MAPPER must not set {min(forbidden)!r}: passwords are never "
+            "synced, and privileges come from apply_roles, SSO_STAFF_ROLES and SSO_ROLE_GROUPS only."
         )
     try:
         values = {name: fit(model._meta.get_field(name), value) for name, value in values.items()}
     except FieldDoesNotExist as error:
         raise ImproperlyConfigured(f"SSO_USER_MAPPER sets an unknown field: {error}.") from error
-    if has_field(model, "is_staff"):
-        values["is_staff"] = not snapshot.deleted and not snapshot.roles.isdisjoint(conf.staff_roles())
-    return values
+    planned = model() if user is None else twin(user)
+    for name, value in values.items():
+        setattr(planned, name, value)
+    return values | apply_roles(mapper, planned, frozenset() if snapshot.deleted else snapshot.roles)
 
 
 def fit(field: Any, value: Any) -> Any:
@@ -91,8 +119,7 @@ def fit(field: Any, value: Any) -> Any:
 
 def unmapped_fields(model: Any, mapper: UserMapper) -> list[str]:
     """Return the fields that need a value which neither the model nor the mapper provides."""
-    mapped = set(mapper.fields(UserSnapshot(sub=uuid.UUID(int=0), version=0, username="anna")))
-    known = mapped | FORBIDDEN | {model.USERNAME_FIELD}
+    known = mapped_names(mapper) | FORBIDDEN | {model.USERNAME_FIELD}
     return [
         field.name
         for field in model._meta.concrete_fields
@@ -100,17 +127,11 @@ def unmapped_fields(model: Any, mapper: UserMapper) -> list[str]:
     ]
 
 
-def has_own_value(field: models.Field[Any, Any]) -> bool:
-    """Whether the model or the database provides a value for a field."""
-    automatic = ("auto_now", "auto_now_add", "auto_created", "generated")
-    if field.null or field.has_default() or field.has_db_default():
-        return True
-    if isinstance(field, models.AutoField) or any(getattr(field, name, False) for name in automatic):
-        return True
-    # Text defaults to "", which only one user can have in a unique field.
-    return field.empty_strings_allowed and not field.unique
+def mapped_names(mapper: UserMapper) -> set[str]:
+    """Return the names of the fields that the mapper's ``fields`` sets."""
+    return set(mapper.fields(UserSnapshot(sub=uuid.UUID(int=0), version=0, username="anna")))
 
 
-def has_field(model: type[models.Model], name: str) -> bool:
-    """Whether a model has a column for a field of this name."""
-    return any(field.name == name for field in model._meta.concrete_fields)
+def synced_fields(mapper: UserMapper) -> set[str]:
+    """Return the names of the fields that follow the portal: those of ``fields`` and ``apply_roles``."""
+    return mapped_names(mapper) | names_set(mapper, get_user_model())

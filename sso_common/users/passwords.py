@@ -18,7 +18,7 @@ from django.db import models, router, transaction
 from sso_common import conf
 from sso_common.models import Account, FeedCursor
 
-from .mapper import has_field
+from .fields import has_field
 
 logger = logging.getLogger("sso_common.users")
 

@@ -25,14 +25,16 @@ from sso_common.snapshot import UserSnapshot
 
 from .change import Change, plan_change
 from .groups import write_groups
+from .mapping import current_mapping, is_mapped_anew, stored_mappings
 from .saving import send, update_users
 from .unique import Conflict, UniqueField, unique_text_fields
 
 logger = logging.getLogger("sso_common.users")
 
-#: "newer" applies snapshots that are newer than the account. "repair" also applies the same
-#: version, to undo local changes. "force" applies any, after the portal was restored from a backup.
-Mode = Literal["newer", "repair", "force"]
+#: "newer" applies snapshots that are newer than the account, or that were applied with another mapping.
+#: "mapping" applies these too, but to accounts only that exist, and without a pause. "repair" also applies
+#: the same version, to undo local changes. "force" applies any, after the portal was restored from a backup.
+Mode = Literal["newer", "mapping", "repair", "force"]
 
 Plan: TypeAlias = tuple[list[Change], list[UniqueField]]
 
@@ -167,20 +169,26 @@ class Upsert:
 
     def plan(self, page: list[UserSnapshot]) -> Plan:
         accounts = self.accounts.select_related("user").in_bulk([snapshot.sub for snapshot in page])
+        due = [snapshot for snapshot in page if self.is_due(snapshot, accounts.get(snapshot.sub))]
+        if not due:
+            return [], []
+        former = stored_mappings((each.mapping for each in accounts.values() if each.mapping), self.using)
+        current = current_mapping()
         changes = [
-            plan_change(snapshot, accounts.get(snapshot.sub), self.mapper)
-            for snapshot in page
-            if self.is_due(snapshot, accounts.get(snapshot.sub))
+            plan_change(snapshot, accounts.get(snapshot.sub), self.mapper, current, former)
+            for snapshot in due
         ]
         names = sorted(unique_text_fields(self.model))
         return changes, [UniqueField(name, changes, self.mapper, self.using) for name in names]
 
     def is_due(self, snapshot: UserSnapshot, account: Account | None) -> bool:
         if account is None:
-            return not snapshot.deleted
-        if self.mode == "newer":
-            return snapshot.version > account.version
-        return self.mode == "force" or snapshot.version >= account.version
+            return not snapshot.deleted and self.mode != "mapping"
+        if self.mode == "force" or snapshot.version != account.version:
+            return self.mode == "force" or snapshot.version > account.version
+        if self.mode == "mapping":
+            return account.mapping != current_mapping().fingerprint
+        return self.mode == "repair" or is_mapped_anew(account)
 
     def delete_user(self, change: Change) -> bool:
         """Delete the user of a tombstone if ``SSO_HARD_DELETE`` is set.
@@ -239,5 +247,13 @@ class Upsert:
             [account for account in accounts if not account._state.adding],
             update_conflicts=True,
             unique_fields=["sub"] if can_name_key else None,
-            update_fields=["user", "version", "not_before", "is_active", "is_deleted"],
+            update_fields=[
+                "user",
+                "version",
+                "not_before",
+                "is_active",
+                "is_deleted",
+                "mapping",
+                "mapped_at",
+            ],
         )

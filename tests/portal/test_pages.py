@@ -17,7 +17,8 @@ from portal.registry import services as registry
 from portal.registry.models import Grant, Role, Site
 from portal.sessions.devices import device_name
 from portal.sessions.models import Session
-from sso_common.addresses import portal_password_address
+from sso_common import conf
+from sso_common.addresses import person_address, portal_password_address
 from tests.servers import ValkeyServer
 
 from .people import HOST, browser, identity_of, is_signed_in, person, sign_in, token_of
@@ -412,3 +413,11 @@ def test_attack_page_about_the_user_is_in_no_cache(path: str) -> None:
     sign_in(client)
 
     assert "no-store" in client.get(path)["Cache-Control"]
+
+
+def test_admins_of_sites_link_to_the_page_of_a_person() -> None:
+    anna = person()
+
+    address = person_address(anna.pk)
+
+    assert address == conf.dsn().portal_url + reverse("admin:accounts_user_change", args=[anna.pk])

@@ -3,10 +3,14 @@
 import uuid
 
 import pytest
+from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.auth.models import AnonymousUser
+from django.test import RequestFactory
 
 from site_b.customers.models import Customer
 from site_b.mapping import ShopUserMapper
 from sso_common.snapshot import UserSnapshot, tombstone
+from sso_common.user_admin import with_mixin
 from sso_common.users import upsert_users
 
 
@@ -44,3 +48,19 @@ def test_user_deleted_at_the_portal_keeps_no_personal_data() -> None:
 )
 def test_single_name_has_no_extra_spaces(first: str, last: str, name: str) -> None:
     assert ShopUserMapper().fields(snapshot(first_name=first, last_name=last))["name"] == name
+
+
+def test_fields_of_a_linked_customer_are_read_only_in_an_admin() -> None:
+    upsert_users([snapshot(first_name="Anna", last_name="Lund", email="anna@example.com")])
+    own = Customer.objects.create_user("local")
+    admin = with_mixin(Customer, ModelAdmin)(Customer, AdminSite())
+    request = RequestFactory().get("/")
+    request.user = AnonymousUser()
+    linked = Customer.objects.get(username="anna")
+
+    assert set(admin.get_form(request, linked).base_fields) == {"joined_at", "last_login"}
+    assert {"username", "email", "name"} <= set(admin.get_form(request, own).base_fields)
+    [(_, options)] = admin.get_fieldsets(request, linked)
+    assert options["fields"][0] == "sso_portal"
+    assert "password" not in options["fields"]
+    assert f"/admin/accounts/user/{uuid.UUID(int=7)}/change/" in admin.sso_portal(linked)

@@ -35,6 +35,8 @@ class Portal:
         self.people: dict[uuid.UUID, UserSnapshot] = {}
         self.nonces: list[str] = []
         self.headers: list[dict[str, str]] = []
+        #: The roles of the site, as the status names them; None for an older portal.
+        self.roles: list[str] | None = ["editor", "staff"]
         self.requests: list[str] = []
         #: Called before each answer, with the request's path.
         self.before: Callable[[str], None] = lambda path: None
@@ -86,7 +88,14 @@ class Portal:
         }
 
     def status(self) -> dict[str, Any]:
-        return {"time": time.time(), "kids": [testing.PUBLIC_KEY[0]], "head": self.head, "portal": "ok"}
+        known = {} if self.roles is None else {"roles": self.roles}
+        return {
+            "time": time.time(),
+            "kids": [testing.PUBLIC_KEY[0]],
+            "head": self.head,
+            "portal": "ok",
+            **known,
+        }
 
 
 def _handler(portal: Portal) -> type[BaseHTTPRequestHandler]:

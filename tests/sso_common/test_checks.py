@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.admin.sites import AdminSite, all_sites
 from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.contrib.auth.models import User
 from django.contrib.sessions.serializers import JSONSerializer
 from django.core import signing
 from django.core.checks import CheckMessage, run_checks
@@ -96,6 +99,39 @@ class AccountsApart:
 
     def db_for_write(self, model: Any, **hints: Any) -> str | None:
         return "other" if model is get_user_model() else None
+
+
+class GuardedRoles(UserMapper):
+    """Sets a field only if a role gives it."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        user.is_staff = False
+        if "root" in roles:
+            user.is_superuser = True
+
+
+class MisspeltRoles(UserMapper):
+    """Sets what is not a field."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        user.is_adminstrator = "admin" in roles
+
+
+class PasswordRoles(UserMapper):
+    """Sets the password."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        if not roles.isdisjoint({"admin"}):
+            user.password = "known"
+        else:
+            user.password = ""
+
+
+class RaisingRoles(UserMapper):
+    """Needs a user with values."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        user.is_staff = user.email.split("@")[1] in roles & {"example.com"}
 
 
 def middleware(*paths: str) -> dict[str, Any]:
@@ -270,6 +306,10 @@ BREAKS: list[tuple[str, Any, str]] = [
         {"SESSION_EXPIRE_AT_BROWSER_CLOSE": True},
         "SESSION_EXPIRE_AT_BROWSER_CLOSE = False",
     ),
+    ("sso.W024", {"SSO_USER_MAPPER": f"{HERE}.GuardedRoles"}, 'user.is_superuser = "admin" in roles'),
+    ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.MisspeltRoles"}, "the name of a field of auth.User"),
+    ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.PasswordRoles"}, "Do not set password"),
+    ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.RaisingRoles"}, "from the roles alone"),
     ("sso.W012", {"CSRF_TRUSTED_ORIGINS": ["https://*.sso.testserver"]}, "write the exact origins"),
     (
         "sso.W013",
@@ -405,6 +445,18 @@ def test_messages_do_not_show_secrets() -> None:
     assert conf.secret_keys(make_dsn("site_a", VALKEY_URL))[0] not in text
 
 
+def test_own_admin_site_with_users_that_anyone_can_change_is_named() -> None:
+    site = AdminSite("own")
+    site.register(User, UserAdmin)
+    try:
+        messages = found()
+    finally:
+        all_sites.discard(site)
+
+    assert [message.id for message in messages] == ["sso.W025"]
+    assert "class UserAdmin(SSOUserAdminMixin, ...)" in (messages[0].hint or "")
+
+
 # --- ids ---------------------------------------------------------------------------------------
 
 
@@ -427,7 +479,8 @@ def test_documentation_lists_every_id_once_and_no_other() -> None:
 
 
 def test_a_test_triggers_every_id() -> None:
-    elsewhere = {"sso.E001", "sso.E026", "sso.E029", "sso.W017"}  # here; E026: test_user_models.py
+    # here; E026, W023, W025: test_user_models.py
+    elsewhere = {"sso.E001", "sso.E026", "sso.E029", "sso.W017", "sso.W023", "sso.W025"}
 
     assert {id_ for id_, _, _ in BREAKS} | elsewhere == set(ids_in_code())
 

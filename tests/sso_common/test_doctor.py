@@ -35,6 +35,7 @@ from sso_common.doctor.findings import ok
 from sso_common.dsn import Dsn, parse_dsn
 from sso_common.models import FeedCursor
 from sso_common.testing import PUBLIC_KEY, make_dsn
+from sso_common.users import current_mapping
 from tests.servers import VALKEY_PORT, VALKEY_URL, ValkeyServer
 from tests.sso_common.portal import Portal
 from tests.timing import WAIT, tries_within
@@ -57,7 +58,7 @@ RULES = (
 LINES = (
     *("settings.django", "database.migrations", "database.passwords", "cookie.host"),
     *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction", "redis.user"),
-    *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "feed"),
+    *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "portal.roles", "feed"),
 )
 
 
@@ -281,7 +282,8 @@ def test_a_server_that_has_not_saved_for_hours_is_a_failure() -> None:
 
 @pytest.mark.django_db
 def test_a_healthy_portal_is_ok(portal: Portal) -> None:
-    FeedCursor.objects.create(position=0, head=0, synced_at=timezone.now())
+    mapping = current_mapping().fingerprint
+    FeedCursor.objects.create(position=0, head=0, synced_at=timezone.now(), mapping=mapping)
 
     findings = list(portal_probes.reachable())
 
@@ -290,6 +292,7 @@ def test_a_healthy_portal_is_ok(portal: Portal) -> None:
         "portal.secret",
         "portal.clock",
         "portal.keys",
+        "portal.roles",
         "feed",
     ]
     assert {finding.level for finding in findings} == {Level.OK}
@@ -387,12 +390,50 @@ def test_the_position_in_the_feed_is_examined(
     portal.head = 7
     if position is not None:
         synced_at = timezone.now() - timedelta(seconds=age)
-        FeedCursor.objects.create(position=position, head=7, synced_at=synced_at)
+        mapping = current_mapping().fingerprint
+        FeedCursor.objects.create(position=position, head=7, synced_at=synced_at, mapping=mapping)
 
     finding = only(portal_probes.reachable(), "feed")
 
     assert finding.level is level
     assert fix in finding.fix
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("roles", "level", "text"),
+    [
+        (["editor", "staff", "other"], Level.OK, "every role"),
+        (["editor"], Level.WARNING, "does not have: staff."),
+    ],
+)
+def test_a_role_that_the_portal_does_not_know_is_a_warning(
+    portal: Portal, roles: list[str], level: Level, text: str
+) -> None:
+    portal.roles = roles
+
+    finding = only(portal_probes.reachable(), "portal.roles")
+
+    assert finding.level is level
+    assert text in finding.message
+
+
+@pytest.mark.django_db
+def test_an_older_portal_that_does_not_name_roles_is_not_examined(portal: Portal) -> None:
+    portal.roles = None
+
+    assert "portal.roles" not in {finding.check for finding in portal_probes.reachable()}
+
+
+@pytest.mark.django_db
+def test_a_sync_that_runs_with_older_settings_is_a_warning(portal: Portal) -> None:
+    portal.head = 7
+    FeedCursor.objects.create(position=7, head=7, synced_at=timezone.now(), mapping="of an older")
+
+    finding = only(portal_probes.reachable(), "feed")
+
+    assert finding.level is Level.WARNING
+    assert "Restart `manage.py sso_sync --follow`" in finding.fix
 
 
 # --- settings and database ---------------------------------------------------------------------

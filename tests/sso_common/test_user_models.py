@@ -36,6 +36,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         ("user_models.Employee", STOCK),
         ("user_models.Guest", STOCK),
         ("user_models.Author", "tests.user_models.mappers.SubjectIsKey"),
+        ("user_models.Organizer", "tests.user_models.mappers.AdministratorMapper"),
+        ("user_models.Speaker", STOCK),
     ],
 )
 def test_users_are_synced_and_signed_in_with_any_user_model(model: str, mapper: str, database: str) -> None:
@@ -60,15 +62,14 @@ def test_users_are_synced_and_signed_in_with_any_user_model(model: str, mapper: 
     assert done.stdout.strip().endswith("ok"), done.stderr[-3000:]
 
 
-def test_check_names_a_model_that_cannot_store_portal_users(
-    tmp_path: Path,
-) -> None:
+def messages_for(model: str, folder: Path) -> str:
+    """The messages of ``manage.py check`` for a user model; its exit status is that of an error."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.user_models.project",
-        "TEST_USER_MODEL": "user_models.Pupil",
+        "TEST_USER_MODEL": model,
         "TEST_USER_MAPPER": STOCK,
-        "TEST_DATABASE": f"sqlite:///{tmp_path / 'site.sqlite3'}",
+        "TEST_DATABASE": f"sqlite:///{folder / 'site.sqlite3'}",
     }
 
     done = subprocess.run(
@@ -81,6 +82,22 @@ def test_check_names_a_model_that_cannot_store_portal_users(
         check=False,
     )
 
-    assert done.returncode == 1
-    assert "(sso.E026) user_models.Pupil.born must have a value" in done.stderr
-    assert "SSO_USER_MAPPER" in done.stderr
+    assert done.returncode == int("sso.E" in done.stderr)
+    return done.stderr
+
+
+def test_check_names_a_model_that_cannot_store_portal_users(tmp_path: Path) -> None:
+    messages = messages_for("user_models.Pupil", tmp_path)
+
+    assert "(sso.E026) user_models.Pupil.born must have a value" in messages
+    assert "SSO_USER_MAPPER" in messages
+
+
+def test_check_names_role_settings_that_have_no_effect(tmp_path: Path) -> None:
+    member = messages_for("user_models.Member", tmp_path)
+    organizer = messages_for("user_models.Organizer", tmp_path)
+
+    assert "(sso.W023) SSO_STAFF_ROLES has no effect: user_models.Member has no field is_staff." in member
+    assert "(sso.W023) SSO_ROLE_GROUPS has no effect: user_models.Member has no groups" in member
+    assert "user.is_administrator = " in organizer
+    assert "SSO_ROLE_GROUPS has" not in organizer

@@ -34,6 +34,7 @@ from sso_common.users import (
     upsert_users,
 )
 from sso_common.users.mapper import local_values
+from sso_common.users.mapping import stored_mappings
 from sso_common.users.unique import unique_text_fields
 from tests.databases import Worker
 from tests.timing import WAIT
@@ -145,6 +146,7 @@ def test_query_count_does_not_depend_on_the_size_of_a_page(prepare: str) -> None
 
     Group.objects.create(name="Editors")
     FeedCursor.lock()
+    stored_mappings([], "default")
     # The number of users that fits into one statement of SQLite.
     assert queries_for(page(0, 2)) == queries_for(page(100, 40)) <= 16
 

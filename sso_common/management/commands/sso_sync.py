@@ -72,7 +72,7 @@ class Command(BaseCommand):
             raise CommandError(explain(error), returncode=2) from error
 
     def once(self) -> None:
-        self.report_upsert(sync.sync_once(self.progress))
+        self.report_upsert(sync.sync_once(self.progress) + sync.sync_mapping(self.progress))
 
     def full(self) -> None:
         result = sync.sync_full(self.progress)

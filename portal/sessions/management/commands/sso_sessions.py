@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import uuid
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Q
 
+from portal.accounts.people import find_person
 from portal.accounts.services import sign_out_everywhere
 from portal.audit import services as audit
 from portal.sessions import ending, following, listing, resigning
@@ -76,14 +73,3 @@ class Command(BaseCommand):
 
     def _prune(self, options: dict[str, Any]) -> None:
         self.stdout.write(f"{following.prune(options['days'])} sessions were deleted.")
-
-
-def find_person(text: str) -> Any:
-    """Return the user with this username, email address or subject. Raises ``CommandError``."""
-    wanted = Q(username__iexact=text) | Q(email__iexact=text)
-    with contextlib.suppress(ValueError):
-        wanted |= Q(sub=uuid.UUID(text))
-    found = list(get_user_model().objects.filter(wanted)[:2])
-    if len(found) != 1:
-        raise CommandError(f"There is {'more than one' if found else 'no'} person named {text!r}.")
-    return found[0]

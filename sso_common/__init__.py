@@ -26,7 +26,7 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``fields``, ``adoption``,
 ``idle``, ``resolving``, ``logins``, ``sessions``, ``cookies``, ``http``, ``middleware``, ``refusals``,
-``backends``, ``views``, ``responses``, ``addresses``.
+``pages``, ``forwarding``, ``backends``, ``views``, ``templatetags``, ``responses``, ``addresses``.
 
 A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,
 ``models``, ``admission``.

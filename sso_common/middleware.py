@@ -25,7 +25,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import backends, conf, cookies, refusals, responses, users
+from . import backends, conf, cookies, forwarding, pages, refusals, responses, users
 from .adoption import EMERGENCY, LOCAL_SINCE
 from .exceptions import Absent, SSOError, StoreUnavailable, Unavailable
 from .flows import Flow
@@ -114,6 +114,11 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
     """``request.user``, ``request.auser()``, ``request.sso`` (the verified ``Identity`` or None) and
     ``request.asso()``."""
 
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        super().__init__(get_response)
+        if self.async_mode:  # Django would call a sync method in a thread, for each request
+            self.process_view = self.aprocess_view  # type: ignore[method-assign, assignment]
+
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         self.process_request(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
@@ -122,6 +127,16 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
         attach(sso_request(request))
+
+    def process_view(self, request: SSORequest, *args: Any) -> HttpResponse | None:
+        """Answer in place of the pages of other apps that the portal replaces."""
+        page = pages.page_of(request)
+        return forwarding.replace_page(request, page, request.user) if page else None
+
+    async def aprocess_view(self, request: SSORequest, *args: Any) -> HttpResponse | None:
+        """``process_view`` for async code."""
+        page = pages.page_of(request)
+        return forwarding.replace_page(request, page, await request.auser()) if page else None
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Answer 401 or 403 in place of some redirects to the login page."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
 from django.conf import settings
-from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
-from . import responses
+from . import pages, responses
+from .addresses import login_path
 from .exceptions import NotAdmitted
 from .http import session_of
 
@@ -23,28 +23,46 @@ def replace_login_redirect(request: HttpRequest, response: HttpResponseBase) -> 
     """
     if not is_login_redirect(request, response):
         return response
-    if is_signed_in(request) and (is_not_admitted(request) or leads_back(request, response)):
+    is_way_back = leads_back(request, response)
+    if is_signed_in(request) and (is_not_admitted(request) or is_way_back):
         return responses.forbidden(request)
     if responses.wants_json(request):
         return responses.unauthorized(request.build_absolute_uri(resolve_url(settings.LOGIN_URL)))
+    if is_way_back and pages.page_at(request, location_of(request, response).path):
+        # In place of the other app's login page, which may not know the whole address.
+        response.headers["Location"] = login_path(request.get_full_path())
     return response
 
 
 def is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether a response redirects from another page to ``LOGIN_URL`` of this site."""
+    """Whether a response redirects from another page to a login page of this site."""
     if response.status_code not in {302, 303}:
         return False
-    location = urlsplit(response.headers.get("Location", ""))
-    if location.netloc not in {"", request.get_host()}:
+    target = location_of(request, response)
+    here = urlsplit(request.build_absolute_uri())
+    if target.netloc != here.netloc or is_same_page(target.path, here.path):
         return False
-    return location.path == urlsplit(resolve_url(settings.LOGIN_URL)).path != request.path
+    is_login_url = is_same_page(target.path, urlsplit(resolve_url(settings.LOGIN_URL)).path)
+    return is_login_url or pages.page_at(request, target.path) == pages.LOGIN
+
+
+def location_of(request: HttpRequest, response: HttpResponseBase) -> SplitResult:
+    """Where a response redirects to."""
+    return urlsplit(urljoin(request.build_absolute_uri(), response.headers.get("Location", "")))
+
+
+def is_same_page(path: str, other: str) -> bool:
+    """Whether two paths differ at most in their last slash, which Django appends."""
+    return path.rstrip("/") == other.rstrip("/")
 
 
 def leads_back(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether the login page would redirect to this page, as it does after ``login_required``."""
+    """Whether the login page would redirect to this page, as it does after ``login_required``.
+
+    Other apps name the field otherwise than ``next``, and some do not quote the address in it twice.
+    """
     query = parse_qs(urlsplit(response.headers["Location"]).query)
-    target = urlsplit(query.get(REDIRECT_FIELD_NAME, [""])[-1])
-    return target.path == urlsplit(request.build_absolute_uri()).path
+    return any(unquote(urlsplit(values[-1]).path) == request.path for values in query.values())
 
 
 def is_not_admitted(request: HttpRequest) -> bool:

@@ -19,7 +19,7 @@ from .tokens import SessionToken, parse_token
 
 security_logger = logging.getLogger("django.security.sso")
 
-#: Names the page to which a login page has just sent a signed-in user, for as long as a loop may take.
+#: The page to which a login page has just sent a signed-in user, and how often in quick succession.
 SENT_TO: Final = "__Host-sso-sent-to"
 SENT_TO_SECONDS: Final = 10
 
@@ -108,15 +108,16 @@ def is_session_cookie_secure() -> bool:
     return settings.SESSION_COOKIE_SECURE or settings.SESSION_COOKIE_NAME.startswith(("__Host-", "__Secure-"))
 
 
-def remember_sent_to(response: HttpResponseBase, address: str) -> None:
-    """Remember for a moment that a login page has sent a signed-in user to another page."""
-    value = fingerprint(address)
+def times_sent_to(request: HttpRequest, address: str) -> int:
+    """How often a login page has just sent this signed-in user to a page."""
+    name, _, times = request.COOKIES.get(SENT_TO, "").partition(".")
+    return int(times) if name == fingerprint(address) and times.isdecimal() else 0
+
+
+def count_sent_to(response: HttpResponseBase, address: str, times: int) -> None:
+    """Remember for a moment how often a login page has sent a signed-in user to a page."""
+    value = f"{fingerprint(address)}.{times}"
     response.set_cookie(SENT_TO, value, max_age=SENT_TO_SECONDS, secure=True, httponly=True, samesite="Lax")
-
-
-def was_sent_to(request: HttpRequest, address: str) -> bool:
-    """Whether a login page has just sent this user to a page."""
-    return request.COOKIES.get(SENT_TO) == fingerprint(address)
 
 
 def fingerprint(address: str) -> str:

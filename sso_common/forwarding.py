@@ -24,6 +24,10 @@ from .http import SSORequest, User
 #: Marks the way back from the portal, so that a visitor is never sent there again in a loop.
 RETURNED: Final = "returned"
 
+#: Redirects of a signed-in user from a login page to the same page, in quick succession, before it is taken
+#: for a loop. More than one, because people click twice.
+MOST_TIMES: Final = 2
+
 
 def replace_page(request: SSORequest, page: str, user: User) -> HttpResponse | None:
     """Answer in place of a page of this site, or return None where it remains as it is.
@@ -48,7 +52,10 @@ def replace_login(request: SSORequest, user: User) -> HttpResponse | None:
     if request.method == "POST" and came_from_local_form(request):
         # Some forms post to the bare address. With ``local``, the form is shown again after a mistake.
         return HttpResponseRedirect(f"{request.path}?{LOCAL}", preserve_request=True)
-    return enter(request, user, wanted_page(request))
+    target = safe_next(request, default=request.path, field=next_field(request))
+    if user.is_authenticated and request.method != "POST" and target == request.path:
+        return None  # the app itself may know where to go; ``refusals`` replaces its form
+    return enter(request, user, target)
 
 
 def came_from_local_form(request: HttpRequest) -> bool:
@@ -73,17 +80,18 @@ def enter(request: SSORequest, user: User, target: str) -> HttpResponse:
     return responses.onward(request, portal_address("enter", back))
 
 
-def return_to(request: SSORequest, target: str) -> HttpResponse:
+def return_to(request: HttpRequest, target: str) -> HttpResponse:
     """Redirect a signed-in user to the page that they want.
 
-    403 if that page, or a script in it, has just sent them back here: they have no access to it.
+    403 if that page, or a script in it, keeps sending them back here: they have no access to it.
     """
     response: HttpResponse = HttpResponseRedirect(target)
     if RETURNED in request.GET:
         return response
-    if cookies.was_sent_to(request, target):
+    times = cookies.times_sent_to(request, target) + 1
+    if times > MOST_TIMES:
         return responses.forbidden(request)
-    cookies.remember_sent_to(response, target)
+    cookies.count_sent_to(response, target, times)
     return response
 
 
@@ -95,20 +103,22 @@ def to_portal_page(request: HttpRequest, page: str) -> HttpResponse:
     return responses.onward(request, address)
 
 
-def wanted_page(request: HttpRequest) -> str:
-    """Where to go after signing in at a login page of another app: its ``next``, or its own default."""
-    function = request.resolver_match.func if request.resolver_match else None
-    view_class: Any = getattr(function, "view_class", None)
-    options = getattr(function, "view_initkwargs", {})
-    field = options.get("redirect_field_name") or getattr(view_class, "redirect_field_name", "")
+def next_field(request: HttpRequest) -> str:
+    """What a login page of another app calls ``next``."""
+    view: Any = request.resolver_match and request.resolver_match.func
+    options, view_class = getattr(view, "view_initkwargs", {}), getattr(view, "view_class", None)
+    name = options.get("redirect_field_name") or getattr(view_class, "redirect_field_name", None)
+    return name or REDIRECT_FIELD_NAME
+
+
+def start_page(request: HttpRequest) -> str:
+    """Where a login page of another app sends users who want no particular page, as far as it says so."""
+    view: Any = request.resolver_match and request.resolver_match.func
+    view_class = getattr(view, "view_class", None)
     default = None
     if isinstance(view_class, type) and issubclass(view_class, LoginView):
-        default = own_default(view_class(**options), request)
-    return safe_next(request, default, field or REDIRECT_FIELD_NAME)
-
-
-def own_default(view: LoginView[Any], request: HttpRequest) -> str | None:
-    """Where a login view goes without ``next``; None for Django's default, a page that few sites have."""
-    view.setup(request)
-    address = resolve_url(view.get_success_url())
-    return None if address == global_settings.LOGIN_REDIRECT_URL else address
+        instance = view_class(**view.view_initkwargs)
+        instance.setup(request)
+        default = resolve_url(instance.get_success_url())
+    # Django's default is a page that few sites have.
+    return safe_next(request, None if default == global_settings.LOGIN_REDIRECT_URL else default)

@@ -139,8 +139,8 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
         return forwarding.replace_page(request, page, await request.auser()) if page else None
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Answer 401 or 403 in place of some redirects to the login page."""
-        return refusals.replace_login_redirect(request, response)
+        """Answer 401 or 403 in place of some redirects to a login page."""
+        return refusals.replace_response(request, response)
 
 
 def must_save(session: SessionStore) -> bool:

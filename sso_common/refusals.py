@@ -1,4 +1,4 @@
-"""Decides whether a redirect to the login page is answered with 401 or 403 instead."""
+"""Decides what takes the place of a redirect to a login page, or of a login form: 401, 403 or a redirect."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
-from . import pages, responses
-from .addresses import login_path
+from . import forwarding, pages, responses
+from .addresses import LOCAL, login_path
 from .exceptions import NotAdmitted
 from .http import session_of
 
 
+def replace_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Return the response, or what takes the place of a redirect to a login page, or of a login form."""
+    if is_login_redirect(request, response):
+        return replace_login_redirect(request, response)
+    if shows_login_form(request, response) and is_signed_in(request):
+        return forwarding.return_to(request, forwarding.start_page(request))
+    return response
+
+
 def replace_login_redirect(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return the response, or a 401 or 403 in place of a redirect to the login page.
+    """Return a redirect to a login page, or a 401 or 403 in its place.
 
     403 for a user who is signed in, if the user has no access to this site or would be sent straight
     back to this page, forever. 401 for scripts, which could not follow the redirect.
     """
-    if not is_login_redirect(request, response):
-        return response
     is_way_back = leads_back(request, response)
     if is_signed_in(request) and (is_not_admitted(request) or is_way_back):
         return responses.forbidden(request)
@@ -32,6 +39,12 @@ def replace_login_redirect(request: HttpRequest, response: HttpResponseBase) -> 
         # In place of the other app's login page, which may not know the whole address.
         response.headers["Location"] = login_path(request.get_full_path())
     return response
+
+
+def shows_login_form(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether the response is a login form of another app that the portal replaces."""
+    is_page = response.status_code == 200 and request.method == "GET" and LOCAL not in request.GET
+    return is_page and pages.page_of(request) == pages.LOGIN
 
 
 def is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool:

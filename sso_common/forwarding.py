@@ -60,7 +60,10 @@ def replace_login(request: SSORequest, user: User) -> HttpResponse | None:
 
 def came_from_local_form(request: HttpRequest) -> bool:
     """Whether a form was sent from this same page, at its address with ``?local``."""
-    referer = urlsplit(request.headers.get("Referer", ""))
+    try:
+        referer = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return False
     is_same_page = referer.netloc == request.get_host() and referer.path == request.path
     return is_same_page and LOCAL in parse_qs(referer.query, keep_blank_values=True)
 

@@ -130,13 +130,23 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
 
     def process_view(self, request: SSORequest, *args: Any) -> HttpResponse | None:
         """Answer in place of the pages of other apps that the portal replaces."""
-        page = pages.page_of(request)
-        return forwarding.replace_page(request, page, request.user) if page else None
+        if not (page := pages.page_of(request)):
+            return None
+        try:
+            user = get_user(request)
+        except StoreUnavailable:  # Django calls process_exception only for views
+            return responses.service_unavailable(request)
+        return forwarding.replace_page(request, page, user)
 
     async def aprocess_view(self, request: SSORequest, *args: Any) -> HttpResponse | None:
         """``process_view`` for async code."""
-        page = pages.page_of(request)
-        return forwarding.replace_page(request, page, await request.auser()) if page else None
+        if not (page := pages.page_of(request)):
+            return None
+        try:
+            user = await aget_user(request)
+        except StoreUnavailable:
+            return responses.service_unavailable(request)
+        return forwarding.replace_page(request, page, user)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Answer 401 or 403 in place of some redirects to a login page."""

@@ -30,20 +30,19 @@ OWN: Final = "local"
 
 @functools.lru_cache(maxsize=1)
 def replaced() -> dict[str, str]:
-    """{path without the last slash, or name: what replaces the page}, from the settings."""
+    """{path as in ``plain``, or name: what replaces the page}, from the settings."""
     pages = dict.fromkeys(conf.login_pages(), LOGIN) | conf.account_pages()
     return {
-        name.rstrip("/") if is_path(name) else name: page
+        plain(name, settings.ROOT_URLCONF) if is_path(name) else name: page
         for name, page in pages.items()
         if page == LOGIN or page in PORTAL_PAGES
     }
 
 
 @receiver(setting_changed, dispatch_uid="sso_common.pages")
-def forget_pages(*, setting: str, **kwargs: object) -> None:
-    """Read the settings again after a test has changed them."""
-    if setting in {"SSO_LOGIN_PAGES", "SSO_ACCOUNT_PAGES"}:
-        replaced.cache_clear()
+def forget_pages(**kwargs: object) -> None:
+    """Read the settings again after a test has changed one."""
+    replaced.cache_clear()
 
 
 def is_path(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
 from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
@@ -61,7 +62,15 @@ def is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool:
 
 def location_of(request: HttpRequest, response: HttpResponseBase) -> SplitResult:
     """Where a response redirects to."""
-    return urlsplit(urljoin(request.build_absolute_uri(), response.headers.get("Location", "")))
+    return address(request, response.headers.get("Location", ""))
+
+
+def address(request: HttpRequest, text: str) -> SplitResult:
+    """An address as seen from the page that was requested; an empty one where it is not valid."""
+    try:
+        return urlsplit(urljoin(request.build_absolute_uri(), text))
+    except ValueError:
+        return urlsplit("")
 
 
 def is_same_page(path: str, other: str) -> bool:
@@ -72,10 +81,11 @@ def is_same_page(path: str, other: str) -> bool:
 def leads_back(request: HttpRequest, response: HttpResponseBase) -> bool:
     """Whether the login page would redirect to this page, as it does after ``login_required``.
 
-    Other apps name the field otherwise than ``next``, and some do not quote the address in it twice.
+    Some apps have another name for ``next``, and some do not quote the address in it twice.
     """
-    query = parse_qs(urlsplit(response.headers["Location"]).query)
-    return any(unquote(urlsplit(values[-1]).path) == request.path for values in query.values())
+    query = parse_qs(location_of(request, response).query)
+    targets = [query[REDIRECT_FIELD_NAME]] if REDIRECT_FIELD_NAME in query else query.values()
+    return any(unquote(address(request, each[-1]).path) == request.path for each in targets)
 
 
 def is_not_admitted(request: HttpRequest) -> bool:

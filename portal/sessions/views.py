@@ -1,4 +1,4 @@
-"""The hop (``/sso/v1/enter``), the way to other pages (``…/page/password``), ``…/signed-out``, and the sign-in.
+"""The hop (``/sso/v1/enter``), the way to other pages (``…/page/password``), ``…/signed-out``, the sign-in.
 
 Sites send browsers to the first three. They are a contract with all sites, and do not depend on allauth's
 addresses.

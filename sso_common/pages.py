@@ -31,11 +31,14 @@ OWN: Final = "local"
 @functools.lru_cache(maxsize=1)
 def replaced() -> dict[str, str]:
     """{path as in ``plain``, or name: what replaces the page}, from the settings."""
+    return {name: page for name, page in listed().items() if page == LOGIN or page in PORTAL_PAGES}
+
+
+def listed() -> dict[str, str]:
+    """``replaced`` and the pages that stay as they are (``OWN``)."""
     pages = dict.fromkeys(conf.login_pages(), LOGIN) | conf.account_pages()
     return {
-        plain(name, settings.ROOT_URLCONF) if is_path(name) else name: page
-        for name, page in pages.items()
-        if page == LOGIN or page in PORTAL_PAGES
+        plain(name, settings.ROOT_URLCONF) if is_path(name) else name: page for name, page in pages.items()
     }
 
 
@@ -58,11 +61,11 @@ def page_of(request: HttpRequest) -> str:
     return replaced().get(match.view_name) or by_path([request.path, request.path_info], urlconf_of(request))
 
 
-def page_at(request: HttpRequest, path: str) -> str:
-    """What replaces the page at another path of this site (as in a ``Location``); "" where nothing does."""
+def page_at(path: str, urlconf: str) -> str:
+    """What replaces the page at a path of this site (as in a ``Location``); "" where nothing does."""
     if not replaced():
         return ""
-    path, urlconf = unquote(path), urlconf_of(request)
+    path = unquote(path)
     info = without_script_prefix(path)
     if page := by_path([path, info], urlconf):
         return page

@@ -36,7 +36,7 @@ def replace_login_redirect(request: HttpRequest, response: HttpResponseBase) -> 
         return responses.forbidden(request)
     if responses.wants_json(request):
         return responses.unauthorized(request.build_absolute_uri(resolve_url(settings.LOGIN_URL)))
-    if is_way_back and pages.page_at(request, location_of(request, response).path):
+    if is_way_back and pages.page_at(location_of(request, response).path, pages.urlconf_of(request)):
         # In place of the other app's login page, which may not know the whole address.
         response.headers["Location"] = login_path(request.get_full_path())
     return response
@@ -57,7 +57,7 @@ def is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool:
     if target.netloc != here.netloc or is_same_page(target.path, here.path):
         return False
     is_login_url = is_same_page(target.path, urlsplit(resolve_url(settings.LOGIN_URL)).path)
-    return is_login_url or pages.page_at(request, target.path) == pages.LOGIN
+    return is_login_url or pages.page_at(target.path, pages.urlconf_of(request)) == pages.LOGIN
 
 
 def location_of(request: HttpRequest, response: HttpResponseBase) -> SplitResult:

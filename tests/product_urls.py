@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf.urls.i18n import i18n_patterns
+from django.contrib.admin import AdminSite
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.views import LoginView
@@ -113,7 +114,8 @@ urlpatterns = [
     path("shop/links/", links),
     path("async/login/", async_form, name="async_login"),
     path("old/login/", PlainLogin.as_view()),
-    re_path(r"^older/(?P<part>\w+)/signin/$", PlainLogin.as_view()),
+    re_path(r"^older/(?P<part>\w+)/signin/$", ShopLogin.as_view()),
+    path("office/", AdminSite("office").urls),
     path("elsewhere/login/", RedirectView.as_view(url="/sso/login/")),
     *i18n_patterns(path("konto/login/", register, name="konto_login")),
     *urls.urlpatterns,

@@ -19,6 +19,7 @@ from .cookies import check_cookies, check_csrf
 from .keys import check_dsn, check_keys
 from .messages import Check
 from .middleware import check_middleware
+from .pages import check_pages
 from .sessions import check_engine, check_serializer
 from .settings import check_settings
 from .users import check_backends, check_user_model
@@ -39,6 +40,7 @@ CHECKS: Final[dict[str, Check]] = {
     "csrf": check_csrf,
     "cache": check_cache,
     "urls": check_urls,
+    "pages": check_pages,
     "domain": check_domain,
     "internal-url": check_internal_url,
     "settings": check_settings,

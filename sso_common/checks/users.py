@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from sso_common import conf
 from sso_common.backends import SSOBackend
-from sso_common.users import UserMapper, unmapped_fields
+from sso_common.users import UserMapper, empty_fields, unmapped_fields
 
 from .imports import imported_class
 from .keys import is_portal
@@ -17,7 +16,7 @@ from .messages import Messages, check, error, warning
 
 @check
 def check_backends() -> Messages:
-    """Users who sign in at the portal are recognized, in the admin too."""
+    """Users who sign in at the portal are recognized."""
     if not any(issubclass(imported_class(path), SSOBackend) for path in settings.AUTHENTICATION_BACKENDS):
         yield error(
             "E008",
@@ -25,18 +24,6 @@ def check_backends() -> Messages:
             'Write in the settings: AUTHENTICATION_BACKENDS = ["sso_common.backends.SSOBackend", '
             '"django.contrib.auth.backends.ModelBackend"]',
         )
-    if apps.is_installed("django.contrib.admin") and not is_portal():
-        # Imported here, because a site without the admin cannot import it.
-        from sso_common.admin import SSOAdminSite
-
-        site = getattr(apps.get_app_config("admin"), "default_site", "")
-        if not issubclass(imported_class(site), SSOAdminSite):
-            yield warning(
-                "W011",
-                "The Django admin shows its own sign-in form, which does not accept portal passwords.",
-                'In INSTALLED_APPS, write "sso_common.admin.SSOAdminConfig" in place of '
-                '"django.contrib.admin".',
-            )
 
 
 @check
@@ -54,4 +41,13 @@ def check_user_model() -> Messages:
             "users of the portal cannot be stored here.",
             f"Give {name} a default or null=True, or set it in your own mapper: "
             'SSO_USER_MAPPER = "path.to.YourUserMapper" (site_b/mapping.py is an example)',
+        )
+    for name in empty_fields(model, mapper()):
+        yield warning(
+            "W020",
+            f"{model._meta.label}.{name} must not be blank, and nothing provides a value: it stays empty for "
+            "users of the portal.",
+            f'Set it in your own mapper: SSO_USER_MAPPER = "path.to.YourUserMapper", whose fields() adds '
+            f'"{name}": snapshot.display_name, for example (site_b/mapping.py). Or give {name} a default or '
+            "blank=True.",
         )

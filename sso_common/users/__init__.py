@@ -6,7 +6,7 @@ Nothing else at a site writes synced users. An ``Account`` links each of them to
 from .drift import Drift, find_drift
 from .linking import Candidate, find_candidates, link_user
 from .local import require_local_login, resolve_user
-from .mapper import UserMapper, unmapped_fields
+from .mapper import UserMapper, empty_fields, unmapped_fields
 from .upsert import UpsertResult, deactivate_accounts, upsert_users
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "UpsertResult",
     "UserMapper",
     "deactivate_accounts",
+    "empty_fields",
     "find_candidates",
     "find_drift",
     "link_user",

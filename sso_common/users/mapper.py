@@ -90,24 +90,38 @@ def fit(field: Any, value: Any) -> Any:
 
 def unmapped_fields(model: Any, mapper: UserMapper) -> list[str]:
     """Return the fields that need a value which neither the model nor the mapper provides."""
-    mapped = set(mapper.fields(UserSnapshot(sub=uuid.UUID(int=0), version=0, username="anna")))
-    known = mapped | FORBIDDEN | {model.USERNAME_FIELD}
+    return [field.name for field in unknown_fields(model, mapper) if not has_own_value(field)]
+
+
+def empty_fields(model: Any, mapper: UserMapper) -> list[str]:
+    """Return the text fields that the model's forms require and that would be stored empty."""
     return [
         field.name
-        for field in model._meta.concrete_fields
-        if field.name not in known and not has_own_value(field)
+        for field in unknown_fields(model, mapper)
+        if has_own_value(field) and not (field.blank or field.null or field.has_default())
+        if field.empty_strings_allowed and not (field.has_db_default() or is_automatic(field))
     ]
+
+
+def unknown_fields(model: Any, mapper: UserMapper) -> list[models.Field[Any, Any]]:
+    """Return the fields for which the mapper provides no value."""
+    mapped = set(mapper.fields(UserSnapshot(sub=uuid.UUID(int=0), version=0, username="anna")))
+    known = mapped | FORBIDDEN | {model.USERNAME_FIELD}
+    return [field for field in model._meta.concrete_fields if field.name not in known]
 
 
 def has_own_value(field: models.Field[Any, Any]) -> bool:
     """Whether the model or the database provides a value for a field."""
-    automatic = ("auto_now", "auto_now_add", "auto_created", "generated")
-    if field.null or field.has_default() or field.has_db_default():
-        return True
-    if isinstance(field, models.AutoField) or any(getattr(field, name, False) for name in automatic):
+    if field.null or field.has_default() or field.has_db_default() or is_automatic(field):
         return True
     # Text defaults to "", which only one user can have in a unique field.
     return field.empty_strings_allowed and not field.unique
+
+
+def is_automatic(field: models.Field[Any, Any]) -> bool:
+    """Whether a field sets its value by itself."""
+    automatic = ("auto_now", "auto_now_add", "auto_created", "generated")
+    return isinstance(field, models.AutoField) or any(getattr(field, name, False) for name in automatic)
 
 
 def has_field(model: type[models.Model], name: str) -> bool:

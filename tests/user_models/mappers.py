@@ -11,3 +11,10 @@ class SubjectIsKey(UserMapper):
 
     def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
         return {**super().fields(snapshot), "sub": snapshot.sub}
+
+
+class DisplayName(UserMapper):
+    """For a model with one ``name``."""
+
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        return {**super().fields(snapshot), "name": snapshot.display_name}

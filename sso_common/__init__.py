@@ -6,8 +6,10 @@ A site may use these modules and names; everything else is private to the projec
     in the settings
 ``middleware``, ``backends.SSOBackend``, ``sessions``, ``urls``
     named in the settings and the URLconf; their classes may be subclassed
-``admin.SSOAdminConfig``
+``admin.SSOAdminConfig``, ``admin.SSOAdminSite``
     the Django admin behind single sign-on
+``{% load sso %}`` and the names in ``urls``
+    links to the portal's pages
 ``users.UserMapper``, ``adoption.adopt``
     the hooks ``SSO_USER_MAPPER`` and ``SSO_ADOPT_SESSION``
 ``identity.Identity``

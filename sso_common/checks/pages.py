@@ -70,8 +70,8 @@ def report(pattern: Pattern, missing: dict[str, str]) -> CheckMessage:
         return warning(
             "W011",
             message,
-            'In INSTALLED_APPS, write "sso_common.admin.SSOAdminConfig" in place of "django.contrib.admin". For '
-            f"an admin site of another class, write in the settings: {login_line(missing)}",
+            'In INSTALLED_APPS, write "sso_common.admin.SSOAdminConfig" in place of "django.contrib.admin". '
+            f"For an admin site of another class, write in the settings: {login_line(missing)}",
         )
     return warning(
         "W018",

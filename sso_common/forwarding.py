@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.http import escape_leading_slashes
 
 from . import cookies, pages, responses
 from .addresses import LOCAL, login_path, portal_address, safe_next
@@ -49,11 +50,12 @@ def replace_login(request: SSORequest, user: User) -> HttpResponse | None:
     """Answer in place of a login page; ``?local`` asks for its own form, in an emergency."""
     if LOCAL in request.GET:
         return None
+    here = escape_leading_slashes(request.path)
     if request.method == "POST" and came_from_local_form(request):
         # Some forms post to the bare address. With ``local``, the form is shown again after a mistake.
-        return HttpResponseRedirect(f"{request.path}?{LOCAL}", preserve_request=True)
-    target = safe_next(request, default=request.path, field=next_field(request))
-    if user.is_authenticated and request.method != "POST" and target == request.path:
+        return HttpResponseRedirect(f"{here}?{LOCAL}", preserve_request=True)
+    target = safe_next(request, default=here, field=next_field(request))
+    if user.is_authenticated and request.method != "POST" and target == here:
         return None  # the app itself may know where to go; ``refusals`` replaces its form
     return enter(request, user, target)
 
@@ -75,7 +77,7 @@ def enter(request: SSORequest, user: User, target: str) -> HttpResponse:
     """
     if user.is_authenticated:
         return return_to(request, target)
-    if isinstance(request.session.refusal, NotAdmitted):
+    if isinstance(getattr(request.session, "refusal", None), NotAdmitted):
         return responses.forbidden(request)
     if responses.wants_json(request):
         return responses.unauthorized(request.build_absolute_uri(reverse("sso:login")))

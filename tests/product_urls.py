@@ -120,4 +120,5 @@ urlpatterns = [
     *i18n_patterns(path("konto/login/", register, name="konto_login")),
     *urls.urlpatterns,
     path("<slug:event>/", include((event, "event"))),
+    path("<path:anything>/gate/", ShopLogin.as_view(), name="gate"),
 ]

@@ -125,7 +125,7 @@ def found() -> list[CheckMessage]:
 
 
 LOGINS = ["shop_login", "event:login", "konto_login", "async_login", "tests.product_urls.ShopLogin"]
-COVERED = [*LOGINS, "/old/login/", "office:login"]
+COVERED = ["gate", *LOGINS, "/old/login/", "office:login"]
 ACCOUNTS = {"shop_password": "password", "/shop/register": "signup", "office:password_change": "local"}
 
 
@@ -259,7 +259,7 @@ BREAKS: list[tuple[str, Any, str]] = [
     ("sso.W010", lambda: dsn(portal_url="http://portal.sso.testserver"), "an https:// address"),
     (
         "sso.W011",
-        product(SSO_LOGIN_PAGES=[*LOGINS, "/old/login/"]),
+        product(SSO_LOGIN_PAGES=["gate", *LOGINS, "/old/login/"]),
         '"tests.product_urls.ShopLogin", "/old/login/", "office:login"]',
     ),
     (

@@ -18,7 +18,7 @@ from tests.sso_common.tools import counted_trips, sets_no_cookie
 
 JSON = {"accept": "application/json"}
 SHOP = "/shop/login/"
-LOGINS = ["shop_login", "event:login", "konto_login", "async_login", "/old/login/"]
+LOGINS = ["gate", "shop_login", "event:login", "konto_login", "async_login", "/old/login/"]
 ACCOUNTS = {"shop_password": "password", "/shop/register": "signup"}
 
 
@@ -142,6 +142,16 @@ def test_attack_open_redirect_through_a_login_page(
         assert response["Location"] == "/shop/"
     else:
         assert wanted(response["Location"]) == SHOP
+
+
+@pytest.mark.parametrize("headers", [{}, {"referer": "http://testserver//evil.example/gate/?local"}])
+def test_attack_open_redirect_through_the_path_of_a_login_page(
+    visitor: Client, headers: dict[str, str]
+) -> None:
+    # The test client takes such an address for that of another host.
+    response = visitor.post("/", headers=headers, PATH_INFO="//evil.example/gate/")
+
+    assert response["Location"].startswith("/%2Fevil.example/gate/")
 
 
 def test_redirect_to_a_login_page_of_another_app_is_401_for_scripts(client: Client) -> None:

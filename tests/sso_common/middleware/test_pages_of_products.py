@@ -5,12 +5,15 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from asgiref.sync import iscoroutinefunction
 from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import set_script_prefix
 
 from sso_common import conf, testing
 from sso_common.cookies import SENT_TO
+from sso_common.middleware import AuthenticationMiddleware
 from sso_common.models import Account
 from tests.product_urls import FORM
 from tests.servers import ValkeyServer
@@ -409,6 +412,15 @@ async def test_async_signed_in_user_goes_to_the_wanted_page(async_client: AsyncC
 
     assert response["Location"] == "/async/private/"
     assert form["Location"] == "/"
+
+
+def test_async_requests_need_no_thread_to_find_out_that_a_page_stays() -> None:
+    """Django would call a sync ``process_view`` in a thread."""
+
+    async def get_response(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    assert iscoroutinefunction(AuthenticationMiddleware(get_response).process_view)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,8 +6,10 @@ A site may use these modules and names; everything else is private to the projec
     in the settings
 ``middleware``, ``backends.SSOBackend``, ``sessions``, ``urls``
     named in the settings and the URLconf; their classes may be subclassed
-``admin.SSOAdminConfig``, ``user_admin.SSOUserAdminMixin``
+``admin.SSOAdminConfig``, ``admin.SSOAdminSite``, ``user_admin.SSOUserAdminMixin``
     the Django admin behind single sign-on, and linked users in an admin site of your own
+``{% load sso %}`` and the names in ``urls``
+    links to the portal's pages
 ``users.UserMapper``, ``adoption.adopt``
     the hooks ``SSO_USER_MAPPER`` and ``SSO_ADOPT_SESSION``
 ``identity.Identity``
@@ -26,7 +28,8 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``turns``, ``fields``,
 ``adoption``, ``idle``, ``running``, ``resolving``, ``expiry``, ``logins``, ``announcing``, ``sessions``,
-``cookies``, ``csrf``, ``http``, ``middleware``, ``refusals``, ``backends``, ``forms``, ``views``, ``responses``, ``addresses``.
+``cookies``, ``csrf``, ``http``, ``middleware``, ``refusals``, ``pages``, ``forwarding``, ``backends``,
+``forms``, ``views``, ``templatetags``, ``responses``, ``addresses``.
 
 A change to a user: ``snapshot``, ``exported``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``,
 ``users``, ``models``, ``admission``, ``user_admin``.

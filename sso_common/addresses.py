@@ -13,18 +13,18 @@ from django.shortcuts import resolve_url
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from . import conf
+from . import conf, pages
 
 #: The parameter that asks the admin for its own login form.
 LOCAL: Final = "local"
 
 
-def safe_next(request: HttpRequest, default: str | None = None) -> str:
-    """Where to go after sign-in: ``next`` if that is a page of this site, else ``default``.
+def safe_next(request: HttpRequest, default: str | None = None, field: str = REDIRECT_FIELD_NAME) -> str:
+    """Where to go after sign-in: ``next`` (or another field) if it is a page of this site, else ``default``.
 
     Without a default, ``LOGIN_REDIRECT_URL``, or "/" where a site has not set it.
     """
-    address = request.GET.get(REDIRECT_FIELD_NAME, "")
+    address = request.POST.get(field) or request.GET.get(field, "")
     if url_has_allowed_host_and_scheme(
         address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     ):
@@ -37,10 +37,11 @@ def safe_next(request: HttpRequest, default: str | None = None) -> str:
 
 
 def is_emergency_login(request: HttpRequest | None) -> bool:
-    """Whether a request goes to Django's own login form, ``/admin/login/?local``."""
+    """Whether a request goes to a site's own login form, ``/admin/login/?local``."""
     match = getattr(request, "resolver_match", None)
-    is_form = match is not None and match.url_name == "login" and "admin" in match.app_names
-    return is_form and LOCAL in request.GET  # type: ignore[union-attr]
+    if request is None or match is None or LOCAL not in request.GET:
+        return False
+    return (match.url_name == "login" and "admin" in match.app_names) or pages.page_of(request) == pages.LOGIN
 
 
 def login_path(next_address: str) -> str:

@@ -40,6 +40,8 @@ SETTINGS: Final[dict[str, tuple[Any, tuple[type, ...]]]] = {
     "SSO_ADOPT_SESSION": ("sso_common.adoption.adopt", (str,)),
     "SSO_HARD_DELETE": (False, (bool,)),
     "SSO_LOCAL_LOGIN": (False, (bool,)),
+    "SSO_LOGIN_PAGES": ((), (list, tuple, set, frozenset)),
+    "SSO_ACCOUNT_PAGES": ({}, (dict,)),
     "SSO_TOUCH_INTERVAL": (60, (int,)),
     "SSO_FEED_PAGE": (500, (int,)),
     "SSO_POLL_INTERVAL": (5, (int,)),
@@ -167,6 +169,16 @@ def hard_delete() -> bool:
 def local_login() -> bool:
     """Whether users who are linked to a subject can also log in with a password of this site."""
     return bool(setting("SSO_LOCAL_LOGIN"))
+
+
+def login_pages() -> list[str]:
+    """Paths and names of the pages of this site that the sign-in at the portal replaces; see ``pages``."""
+    return list(setting("SSO_LOGIN_PAGES"))
+
+
+def account_pages() -> dict[str, str]:
+    """{path or name of a page of this site: the page of the portal that replaces it}; see ``pages``."""
+    return dict(setting("SSO_ACCOUNT_PAGES"))
 
 
 def touch_interval() -> int:

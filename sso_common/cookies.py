@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
+from typing import Final
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -16,6 +18,10 @@ from .sessions import SessionStore
 from .tokens import SessionToken, parse_token
 
 security_logger = logging.getLogger("django.security.sso")
+
+#: The page to which a login page has just sent a signed-in user, and how often in quick succession.
+SENT_TO: Final = "__Host-sso-sent-to"
+SENT_TO_SECONDS: Final = 10
 
 
 def drop_disguised(request: HttpRequest) -> None:
@@ -100,3 +106,19 @@ def delete_session_cookie(response: HttpResponseBase) -> None:
 def is_session_cookie_secure() -> bool:
     """Whether the site's own cookie is Secure; browsers insist on it where the name has a prefix."""
     return settings.SESSION_COOKIE_SECURE or settings.SESSION_COOKIE_NAME.startswith(("__Host-", "__Secure-"))
+
+
+def times_sent_to(request: HttpRequest, address: str) -> int:
+    """How often a login page has just sent this signed-in user to a page."""
+    name, _, times = request.COOKIES.get(SENT_TO, "").partition(".")
+    return int(times) if name == fingerprint(address) and times.isdecimal() else 0
+
+
+def count_sent_to(response: HttpResponseBase, address: str, times: int) -> None:
+    """Remember for a moment how often a login page has sent a signed-in user to a page."""
+    value = f"{fingerprint(address)}.{times}"
+    response.set_cookie(SENT_TO, value, max_age=SENT_TO_SECONDS, secure=True, httponly=True, samesite="Lax")
+
+
+def fingerprint(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:16]

@@ -28,7 +28,7 @@ from django.middleware.csrf import rotate_token
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import backends, conf, cookies, csrf, refusals, responses, users
+from . import backends, conf, cookies, csrf, forwarding, pages, refusals, responses, users
 from .addresses import is_emergency_login, login_path, safe_next
 from .adoption import EMERGENCY, LOCAL_SINCE
 from .database import is_unavailable
@@ -144,6 +144,11 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
     """``request.user``, ``request.auser()``, ``request.sso`` (the verified ``Identity`` or None) and
     ``request.asso()``."""
 
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        super().__init__(get_response)
+        if self.async_mode:  # Django would call a sync method in a thread, for each request
+            self.process_view = self.aprocess_view  # type: ignore[method-assign, assignment]
+
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         self.process_request(request)
         response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
@@ -153,9 +158,29 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
         super().process_request(request)
         attach(sso_request(request))
 
+    def process_view(self, request: SSORequest, *args: Any) -> HttpResponse | None:
+        """Answer in place of the pages of other apps that the portal replaces."""
+        if not (page := pages.page_of(request)):
+            return None
+        try:
+            user = get_user(request)
+        except StoreUnavailable:  # Django calls process_exception only for views
+            return responses.service_unavailable(request)
+        return forwarding.replace_page(request, page, user)
+
+    async def aprocess_view(self, request: SSORequest, *args: Any) -> HttpResponse | None:
+        """``process_view`` for async code."""
+        if not (page := pages.page_of(request)):
+            return None
+        try:
+            user = await aget_user(request)
+        except StoreUnavailable:
+            return responses.service_unavailable(request)
+        return forwarding.replace_page(request, page, user)
+
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """Answer 401 or 403 in place of some redirects to the login page."""
-        return refusals.replace_login_redirect(request, response)
+        """Answer 401 or 403 in place of some redirects to a login page."""
+        return refusals.replace_response(request, response)
 
 
 def must_save(session: SessionStore) -> bool:

@@ -1,8 +1,8 @@
-"""Decides whether a redirect to the login page is answered with 401 or 403 instead."""
+"""Decides what takes the place of a redirect to a login page, or of a login form: 401, 403 or a redirect."""
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
@@ -10,41 +10,82 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
-from . import responses
+from . import forwarding, pages, responses
+from .addresses import LOCAL, login_path
 from .exceptions import NotAdmitted
 from .http import session_of
 
 
+def replace_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Return the response, or what takes the place of a redirect to a login page, or of a login form."""
+    if is_login_redirect(request, response):
+        return replace_login_redirect(request, response)
+    if shows_login_form(request, response) and is_signed_in(request):
+        return forwarding.return_to(request, forwarding.start_page(request))
+    return response
+
+
 def replace_login_redirect(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Return the response, or a 401 or 403 in place of a redirect to the login page.
+    """Return a redirect to a login page, or a 401 or 403 in its place.
 
     403 for a user who is signed in, if the user has no access to this site or would be sent straight
     back to this page, forever. 401 for scripts, which could not follow the redirect.
     """
-    if not is_login_redirect(request, response):
-        return response
-    if is_signed_in(request) and (is_not_admitted(request) or leads_back(request, response)):
+    is_way_back = leads_back(request, response)
+    if is_signed_in(request) and (is_not_admitted(request) or is_way_back):
         return responses.forbidden(request)
     if responses.wants_json(request):
         return responses.unauthorized(request.build_absolute_uri(resolve_url(settings.LOGIN_URL)))
+    if is_way_back and pages.page_at(location_of(request, response).path, pages.urlconf_of(request)):
+        # In place of the other app's login page, which may not know the whole address.
+        response.headers["Location"] = login_path(request.get_full_path())
     return response
 
 
+def shows_login_form(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether the response is a login form of another app that the portal replaces."""
+    is_page = response.status_code == 200 and request.method == "GET" and LOCAL not in request.GET
+    return is_page and pages.page_of(request) == pages.LOGIN
+
+
 def is_login_redirect(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether a response redirects from another page to ``LOGIN_URL`` of this site."""
+    """Whether a response redirects from another page to a login page of this site."""
     if response.status_code not in {302, 303}:
         return False
-    location = urlsplit(response.headers.get("Location", ""))
-    if location.netloc not in {"", request.get_host()}:
+    target = location_of(request, response)
+    here = urlsplit(request.build_absolute_uri())
+    if target.netloc != here.netloc or is_same_page(target.path, here.path):
         return False
-    return location.path == urlsplit(resolve_url(settings.LOGIN_URL)).path != request.path
+    is_login_url = is_same_page(target.path, urlsplit(resolve_url(settings.LOGIN_URL)).path)
+    return is_login_url or pages.page_at(target.path, pages.urlconf_of(request)) == pages.LOGIN
+
+
+def location_of(request: HttpRequest, response: HttpResponseBase) -> SplitResult:
+    """Where a response redirects to."""
+    return address(request, response.headers.get("Location", ""))
+
+
+def address(request: HttpRequest, text: str) -> SplitResult:
+    """An address as seen from the page that was requested; an empty one where it is not valid."""
+    try:
+        return urlsplit(urljoin(request.build_absolute_uri(), text))
+    except ValueError:
+        return urlsplit("")
+
+
+def is_same_page(path: str, other: str) -> bool:
+    """Whether two paths differ at most in their last slash, which Django appends."""
+    return path.rstrip("/") == other.rstrip("/")
 
 
 def leads_back(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Whether the login page would redirect to this page, as it does after ``login_required``."""
-    query = parse_qs(urlsplit(response.headers["Location"]).query)
-    target = urlsplit(query.get(REDIRECT_FIELD_NAME, [""])[-1])
-    return target.path == urlsplit(request.build_absolute_uri()).path
+    """Whether the login page would redirect to this page, as it does after ``login_required``.
+
+    Some apps have another name for ``next``, and some do not quote the address in it twice.
+    """
+    query = parse_qs(location_of(request, response).query)
+    targets = [query[REDIRECT_FIELD_NAME]] if REDIRECT_FIELD_NAME in query else query.values()
+    return any(unquote(address(request, each[-1]).path) == request.path for each in targets)
 
 
 def is_not_admitted(request: HttpRequest) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template import Context, Engine, TemplateDoesNotExist
 from django.template.loader import render_to_string
 from django.utils.cache import add_never_cache_headers
@@ -41,6 +41,30 @@ def unauthorized(login_url: str) -> JsonResponse:
         {"error": "not_signed_in", "detail": _("Sign in first."), "login": login_url}, status=401
     )
     response["WWW-Authenticate"] = f'SSO realm="{conf.dsn().domain}", login="{login_url}"'
+    add_never_cache_headers(response)
+    return response
+
+
+def at_the_portal(address: str) -> JsonResponse:
+    """403, for a script that asks for a page which only the portal has."""
+    detail = _("Open this page of the portal.")
+    response = JsonResponse({"error": "at_the_portal", "detail": detail, "portal": address}, status=403)
+    add_never_cache_headers(response)
+    return response
+
+
+def onward(request: HttpRequest, address: str, status: int = 302) -> HttpResponse:
+    """Send a browser on to an address at the portal.
+
+    Chromium applies the CSP directive ``form-action`` to every redirect that follows when a form is sent:
+    ``'self'`` would stop it here. A request that began at this site may be such a redirect, so it gets a
+    page that goes on by itself (``Refresh``), without a script: that is a new navigation.
+    """
+    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+        response = page("sso_common/onward.html", 200, address=address)
+        response["Refresh"] = f"0; url={address}"
+    else:
+        response = HttpResponseRedirect(address, status=status)
     add_never_cache_headers(response)
     return response
 

@@ -1,4 +1,4 @@
-"""The three views of a site, under ``/sso/``: sign in at the portal, sign out, health."""
+"""The views of a site, under ``/sso/``: sign in at the portal, its pages for accounts, sign out, health."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views import View
@@ -20,11 +19,10 @@ from django.views.decorators.csrf import csrf_protect
 from . import conf, responses, store
 from .addresses import login_path, portal_address, safe_next
 from .exceptions import NotAdmitted, NoToken, SSOError, StoreUnavailable
+from .forwarding import RETURNED, enter, to_portal_page
+from .http import sso_request
 
 logger = logging.getLogger("sso_common.views")
-
-#: Marks the way back from the portal, so that a visitor is never sent there again in a loop.
-RETURNED: Final = "returned"
 
 #: What to tell a visitor who returns from the portal and is still not signed in.
 EXPLANATIONS: Final = {
@@ -49,38 +47,41 @@ class LoginView(View):
     """``GET /sso/login/?next=``: sign in at the portal, then return to ``next``."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        if request.user.is_authenticated:
-            return HttpResponseRedirect(safe_next(request))
+        is_signed_in = request.user.is_authenticated
         refusal: SSOError = getattr(request.session, "refusal", None) or NoToken()
-        if isinstance(refusal, NotAdmitted):
-            return responses.forbidden(request)
-        if responses.wants_json(request):
-            return responses.unauthorized(request.build_absolute_uri(reverse("sso:login")))
-        if RETURNED in request.GET:
-            logger.warning("A visitor returned from the portal and is not signed in: %s", refusal)
-            return responses.page(
-                "sso_common/problem.html",
-                403,
-                reason=refusal.reason,
-                explanation=EXPLANATIONS.get(refusal.reason, DEFAULT_EXPLANATION),
-                retry_url=login_path(safe_next(request)),
-            )
-        back = f"{login_path(safe_next(request))}&{RETURNED}=1"
-        return HttpResponseRedirect(portal_address("enter", request.build_absolute_uri(back)))
+        is_known = is_signed_in or isinstance(refusal, NotAdmitted)
+        if is_known or RETURNED not in request.GET or responses.wants_json(request):
+            return enter(sso_request(request), request.user, safe_next(request))
+        logger.warning("A visitor returned from the portal and is not signed in: %s", refusal)
+        return responses.page(
+            "sso_common/problem.html",
+            403,
+            reason=refusal.reason,
+            explanation=EXPLANATIONS.get(refusal.reason, DEFAULT_EXPLANATION),
+            retry_url=login_path(safe_next(request)),
+        )
 
 
 @method_decorator([never_cache, login_not_required, csrf_protect], name="dispatch")
 class LogoutView(View):
-    """``POST /sso/logout/``: sign out everywhere, then redirect to the portal's signed-out page."""
+    """``POST /sso/logout/``: sign out everywhere, then go to the portal's signed-out page."""
 
     def post(self, request: HttpRequest) -> HttpResponse:
         logout(request)
         address = portal_address("signed-out", request.build_absolute_uri("/"))
         if responses.wants_json(request):
             return JsonResponse({"signed_out": True, "portal": address})
-        response = HttpResponseRedirect(address)
-        response.status_code = 303
-        return response
+        return responses.onward(request, address, 303)
+
+
+@method_decorator([never_cache, login_not_required], name="dispatch")
+class PortalPageView(View):
+    """``GET /sso/password/``, for example: a page of the portal that leads back to ``next``."""
+
+    page = ""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return to_portal_page(request, self.page)
 
 
 @method_decorator([never_cache, login_not_required], name="dispatch")

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
-from django.contrib.auth.views import LoginView, PasswordResetConfirmView, redirect_to_login
+from django.contrib.auth.views import PasswordResetConfirmView, redirect_to_login
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token, rotate_token
 from django.shortcuts import redirect
@@ -192,7 +192,6 @@ urlpatterns = [
     path("sign-out/", sign_out),
     path("sign-out-and-in/", sign_out_and_in),
     path("local-login/", local_login),
-    path("local-login/form/", LoginView.as_view(template_name="admin/login.html", next_page="/user/")),
     path("local-login/own/", local_login_of_oneself),
     path("local-login/identity/", local_login_and_identity),
     path("sign-out/identity/", sign_out_and_identity),

@@ -6,5 +6,6 @@ from . import views
 
 urlpatterns = [
     path("enter", views.enter, name="enter"),
+    path("page/<slug:name>", views.page, name="page"),
     path("signed-out", views.signed_out, name="signed_out"),
 ]

@@ -1,6 +1,6 @@
-"""The hop (``/sso/v1/enter``), the signed-out page (``/sso/v1/signed-out``), and the sign-in page.
+"""The hop (``/sso/v1/enter``), the way to other pages (``…/page/password``), ``…/signed-out``, the sign-in.
 
-Sites redirect browsers to the first two. They are a contract with all sites, and do not depend on allauth's
+Sites send browsers to the first three. They are a contract with all sites, and do not depend on allauth's
 addresses.
 """
 
@@ -10,7 +10,7 @@ from typing import Final, cast
 from urllib.parse import urlencode
 
 from allauth.account.views import LoginView
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -25,6 +25,15 @@ from .restoring import restore
 #: Marks an address to which the hop redirects, so that a browser that refuses the cookies is not redirected
 #: for ever.
 CHECKED: Final = "checked"
+
+#: The pages for accounts, by the names that sites use (``sso_common.pages.PORTAL_PAGES``).
+PAGES: Final = {
+    "account": "account",
+    "password": "account_change_password",
+    "reset": "account_reset_password",
+    "email": "account_email",
+    "signup": "account_signup",
+}
 
 
 @never_cache
@@ -48,6 +57,17 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         query = urlencode({"next": request.GET.get("next", "")})
         return HttpResponseRedirect(f"{reverse('enter')}?{query}")
     return cast(HttpResponse, LoginView.as_view()(request))
+
+
+@never_cache
+@require_safe
+def page(request: HttpRequest, name: str) -> HttpResponse:
+    """Redirect to one of the pages for accounts; from there, allauth leads back to ``next``."""
+    if name not in PAGES:
+        raise Http404
+    target = checked_next(request.GET.get("next", ""))
+    query = f"?{urlencode({'next': target})}" if target else ""
+    return HttpResponseRedirect(reverse(PAGES[name]) + query)
 
 
 @never_cache

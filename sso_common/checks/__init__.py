@@ -20,6 +20,7 @@ from .database import check_database
 from .keys import check_dsn, check_keys
 from .messages import Check
 from .middleware import check_middleware
+from .pages import check_pages
 from .roles import check_roles
 from .sessions import check_engine, check_serializer
 from .settings import check_settings
@@ -41,6 +42,7 @@ CHECKS: Final[dict[str, Check]] = {
     "csrf": check_csrf,
     "cache": check_cache,
     "urls": check_urls,
+    "pages": check_pages,
     "domain": check_domain,
     "internal-url": check_internal_url,
     "settings": check_settings,

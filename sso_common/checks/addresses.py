@@ -8,12 +8,13 @@ from django.conf import settings
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, reverse
 
-from sso_common import conf
+from sso_common import conf, pages, urls
 from sso_common.domains import is_local, is_public_suffix, is_under, may_be_under
 from sso_common.dsn import Dsn
 
 from .keys import is_portal, valid_dsn
 from .messages import Messages, check, error, warning
+from .settings import are_pages_valid
 
 
 @check
@@ -28,13 +29,36 @@ def check_urls() -> Messages:
             f'Write in urlpatterns of {settings.ROOT_URLCONF}: path("sso/", include("sso_common.urls"))',
         )
         return
+    yield from hidden_urls()
     # At the portal, LOGIN_URL is the sign-in page itself.
-    if not is_portal() and path_of(settings.LOGIN_URL) != login:
+    login_url = path_of(settings.LOGIN_URL)
+    if not is_portal() and login_url != login and not (are_pages_valid() and is_login_page(login_url)):
         yield error(
             "E020",
             f"LOGIN_URL is {str(settings.LOGIN_URL)!r}, which does not lead to the portal.",
             'Write in the settings: LOGIN_URL = "sso:login"',
         )
+
+
+def hidden_urls() -> Messages:
+    """Report addresses of sso_common that another URL pattern answers."""
+    for each in urls.urlpatterns:
+        path = reverse(f"{urls.app_name}:{each.name}")
+        match = pages.find(pages.without_script_prefix(path), settings.ROOT_URLCONF)
+        if match is None or match.func is not each.callback:
+            other = "no URL pattern" if match is None else f"{match.route!r} ({match.view_name})"
+            yield error(
+                "E032",
+                f"The address {path} of sso_common leads to another page: {other} comes first.",
+                f"In urlpatterns of {settings.ROOT_URLCONF}, move the line of sso_common to the top: "
+                'path("sso/", include("sso_common.urls"))',
+            )
+            return
+
+
+def is_login_page(path: str) -> bool:
+    """Whether the sign-in at the portal replaces the page at a path."""
+    return pages.page_at(path, settings.ROOT_URLCONF) == pages.LOGIN
 
 
 def path_of(url: str) -> str:

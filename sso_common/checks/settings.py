@@ -47,6 +47,12 @@ def problem_of(value: object, kinds: tuple[type, ...]) -> str:
     return ""
 
 
+def are_pages_valid() -> bool:
+    """Whether the settings that name pages have the right types; if not, E012 says so."""
+    entries = ((name, *conf.SETTINGS[name]) for name in ("SSO_LOGIN_PAGES", "SSO_ACCOUNT_PAGES"))
+    return not any(problem_of(getattr(settings, name, default), kinds) for name, default, kinds in entries)
+
+
 def misspelt_names() -> Messages:
     """Report names that look like a misspelt setting; other names may belong to the site itself."""
     known = [*conf.SETTINGS, conf.DSN_VARIABLE, conf.INTERNAL_URL_VARIABLE]

@@ -11,7 +11,7 @@ from django.contrib.auth.backends import ModelBackend
 
 from sso_common import conf
 from sso_common.backends import SSOBackend
-from sso_common.users import UserMapper, unmapped_fields
+from sso_common.users import UserMapper, empty_fields, unmapped_fields
 
 from .imports import imported_class
 from .keys import is_portal
@@ -20,7 +20,7 @@ from .messages import Messages, check, error, warning
 
 @check
 def check_backends() -> Messages:
-    """Users who sign in at the portal are recognized, in the admin too, and have no other password."""
+    """Users who sign in at the portal are recognized, and have no other password."""
     if not any(issubclass(imported_class(path), SSOBackend) for path in settings.AUTHENTICATION_BACKENDS):
         yield error(
             "E008",
@@ -30,17 +30,6 @@ def check_backends() -> Messages:
         )
     yield from password_backends_above_ours()
     if apps.is_installed("django.contrib.admin") and not is_portal():
-        # Imported here, because a site without the admin cannot import it.
-        from sso_common.admin import SSOAdminSite
-
-        site = getattr(apps.get_app_config("admin"), "default_site", "")
-        if not issubclass(imported_class(site), SSOAdminSite):
-            yield warning(
-                "W011",
-                "The Django admin shows its own sign-in form, which does not accept portal passwords.",
-                'In INSTALLED_APPS, write "sso_common.admin.SSOAdminConfig" in place of '
-                '"django.contrib.admin".',
-            )
         for name, admin_class in unprotected_admins():
             yield warning(
                 "W025",
@@ -80,6 +69,15 @@ def check_user_model() -> Messages:
             "users of the portal cannot be stored here.",
             f"Give {name} a default or null=True, or set it in your own mapper: "
             'SSO_USER_MAPPER = "path.to.YourUserMapper" (site_b/mapping.py is an example)',
+        )
+    for name in empty_fields(model, mapper()):
+        yield warning(
+            "W020",
+            f"{model._meta.label}.{name} must not be blank, and nothing provides a value: it stays empty for "
+            "users of the portal.",
+            f'Set it in your own mapper: SSO_USER_MAPPER = "path.to.YourUserMapper", whose fields() adds '
+            f'"{name}": snapshot.display_name, for example (site_b/mapping.py). Or give {name} a default or '
+            "blank=True.",
         )
 
 

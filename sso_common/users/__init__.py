@@ -8,7 +8,7 @@ from .drift import Drift, find_drift
 from .groups import role_groups
 from .linking import Candidate, find_candidates, link_user
 from .local import is_linked_name, require_local_login, resolve_user
-from .mapper import UserMapper, synced_fields, unmapped_fields
+from .mapper import UserMapper, empty_fields, synced_fields, unmapped_fields
 from .mapping import current_mapping
 from .passwords import count_passwords, keep_unusable, remove_passwords
 from .upsert import Mode, UpsertResult, upsert_users
@@ -22,6 +22,7 @@ __all__ = [
     "count_passwords",
     "current_mapping",
     "deactivate_accounts",
+    "empty_fields",
     "find_candidates",
     "find_drift",
     "is_linked_name",

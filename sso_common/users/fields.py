@@ -14,10 +14,13 @@ def has_field(model: Any, name: str) -> bool:
 
 def has_own_value(field: models.Field[Any, Any]) -> bool:
     """Whether the model or the database provides a value for a field."""
-    automatic = ("auto_now", "auto_now_add", "auto_created", "generated")
-    if field.null or field.has_default() or field.has_db_default():
-        return True
-    if isinstance(field, models.AutoField) or any(getattr(field, name, False) for name in automatic):
+    if field.null or field.has_default() or field.has_db_default() or is_automatic(field):
         return True
     # Text defaults to "", which only one user can have in a unique field.
     return field.empty_strings_allowed and not field.unique
+
+
+def is_automatic(field: models.Field[Any, Any]) -> bool:
+    """Whether a field sets its value by itself."""
+    automatic = ("auto_now", "auto_now_add", "auto_created", "generated")
+    return isinstance(field, models.AutoField) or any(getattr(field, name, False) for name in automatic)

@@ -12,7 +12,7 @@ from django.db import models
 from sso_common import conf
 from sso_common.snapshot import UserSnapshot
 
-from .fields import has_field, has_own_value
+from .fields import has_field, has_own_value, is_automatic
 from .roles import apply_roles, names_set, twin
 
 #: Fields that ``UserMapper.fields`` must not set. ``apply_roles`` and ``SSO_ROLE_GROUPS`` give
@@ -119,12 +119,23 @@ def fit(field: Any, value: Any) -> Any:
 
 def unmapped_fields(model: Any, mapper: UserMapper) -> list[str]:
     """Return the fields that need a value which neither the model nor the mapper provides."""
-    known = mapped_names(mapper) | FORBIDDEN | {model.USERNAME_FIELD}
+    return [field.name for field in unknown_fields(model, mapper) if not has_own_value(field)]
+
+
+def empty_fields(model: Any, mapper: UserMapper) -> list[str]:
+    """Return the text fields that the model's forms require and that would be stored empty."""
     return [
         field.name
-        for field in model._meta.concrete_fields
-        if field.name not in known and not has_own_value(field)
+        for field in unknown_fields(model, mapper)
+        if has_own_value(field) and not (field.blank or field.null or field.has_default())
+        if field.empty_strings_allowed and not (field.has_db_default() or is_automatic(field))
     ]
+
+
+def unknown_fields(model: Any, mapper: UserMapper) -> list[models.Field[Any, Any]]:
+    """Return the fields for which the mapper provides no value."""
+    known = mapped_names(mapper) | FORBIDDEN | {model.USERNAME_FIELD}
+    return [field for field in model._meta.concrete_fields if field.name not in known]
 
 
 def mapped_names(mapper: UserMapper) -> set[str]:

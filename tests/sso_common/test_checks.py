@@ -172,6 +172,20 @@ def found() -> list[CheckMessage]:
     return run_checks(tags=[checks.TAG], include_deployment_checks=True)
 
 
+LOGINS = ["shop_login", "event:login", "konto_login", "async_login", "tests.product_urls.ShopLogin"]
+COVERED = ["gate", *LOGINS, "/old/login/", "office:login"]
+ACCOUNTS = {"shop_password": "password", "/shop/register": "signup", "office:password_change": "local"}
+
+
+def product(**changes: Any) -> dict[str, Any]:
+    """Return the settings of a product that has login and account pages of its own; all are covered."""
+    return {
+        "ROOT_URLCONF": "tests.product_urls",
+        "SSO_LOGIN_PAGES": COVERED,
+        "SSO_ACCOUNT_PAGES": ACCOUNTS,
+    } | changes
+
+
 #: (id, the mistake, a part of the hint). Functions read the settings, so the test calls them.
 BREAKS: list[tuple[str, Any, str]] = [
     ("sso.E030", {"DATABASE_ROUTERS": [f"{HERE}.AccountsApart"]}, "send the app sso_common to 'other'"),
@@ -243,6 +257,7 @@ BREAKS: list[tuple[str, Any, str]] = [
     ("sso.E018", lambda: cache(LOCATION=[VALKEY_URL, "redis://replica:6379/0"]), WRITE_CACHE),
     ("sso.E019", {"ROOT_URLCONF": "django.contrib.auth.urls"}, WRITE_URLS),
     ("sso.E020", {"LOGIN_URL": "/accounts/login/"}, WRITE_LOGIN),
+    ("sso.E020", {"LOGIN_URL": "shop_password"} | product(), WRITE_LOGIN),
     ("sso.E020", {"LOGIN_URL": "no_such_name"}, WRITE_LOGIN),
     (
         "sso.E021",
@@ -293,13 +308,8 @@ BREAKS: list[tuple[str, Any, str]] = [
     ("sso.W010", lambda: dsn(portal_url="http://portal.sso.testserver"), "an https:// address"),
     (
         "sso.W011",
-        lambda: {
-            "INSTALLED_APPS": [
-                "django.contrib.admin" if app == "sso_common.admin.SSOAdminConfig" else app
-                for app in settings.INSTALLED_APPS
-            ]
-        },
-        '"sso_common.admin.SSOAdminConfig"',
+        product(SSO_LOGIN_PAGES=["gate", *LOGINS, "/old/login/"]),
+        '"tests.product_urls.ShopLogin", "/old/login/", "office:login"]',
     ),
     (
         "sso.W015",
@@ -310,6 +320,32 @@ BREAKS: list[tuple[str, Any, str]] = [
     ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.MisspeltRoles"}, "the name of a field of auth.User"),
     ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.PasswordRoles"}, "Do not set password"),
     ("sso.E035", {"SSO_USER_MAPPER": f"{HERE}.RaisingRoles"}, "from the roles alone"),
+    (
+        "sso.W018",
+        product(SSO_LOGIN_PAGES=[each for each in COVERED if each != "shop_login"]),
+        '"office:login", "shop_login"]',
+    ),
+    (
+        "sso.W018",
+        product(SSO_LOGIN_PAGES=[each for each in COVERED if each != "/old/login/"]),
+        '"/old/login/"]',
+    ),
+    (
+        "sso.W018",
+        product(SSO_LOGIN_PAGES=[each for each in COVERED if "." not in each]),
+        'SSO_ACCOUNT_PAGES = {"tests.product_urls.ShopLogin": "local"}',
+    ),
+    (
+        "sso.W019",
+        product(SSO_ACCOUNT_PAGES={"shop_password": "password", "office:password_change": "local"}),
+        '"office:password_change": "local", "shop_register": "signup"}',
+    ),
+    ("sso.E031", {"SSO_LOGIN_PAGES": ["admin:logn"]}, '(perhaps ["admin:login"'),
+    ("sso.E031", {"SSO_LOGIN_PAGES": ["/no/such/page/"]}, "the path of a page"),
+    ("sso.E031", {"SSO_ACCOUNT_PAGES": {"no_such_name": "password"}}, "with all namespaces"),
+    ("sso.E031", {"SSO_LOGIN_PAGES": ["sso:login"]}, "the path of a page"),
+    ("sso.E032", product(ROOT_URLCONF="tests.catch_all_urls"), 'to the top: path("sso/", include('),
+    ("sso.E033", {"SSO_ACCOUNT_PAGES": {"/user/": "pasword"}}, '"password"'),
     ("sso.W012", {"CSRF_TRUSTED_ORIGINS": ["https://*.sso.testserver"]}, "write the exact origins"),
     (
         "sso.W013",
@@ -425,6 +461,18 @@ def test_isolation_level_of_mysql_that_hides_users_is_reported(
             {"CSRF_TRUSTED_ORIGINS": ["https://a.sso.testserver", "https://*.elsewhere.example"]},
             id="trusted origins elsewhere",
         ),
+        pytest.param(product(), id="login and account pages of other apps"),
+        pytest.param(product(LOGIN_URL="shop_login"), id="login URL of another app"),
+        pytest.param(
+            product(SSO_LOGIN_PAGES=[], SSO_ACCOUNT_PAGES=dict.fromkeys([*COVERED, *ACCOUNTS], "local")),
+            id="login and account pages that stay",
+        ),
+        pytest.param(
+            product(SSO_LOGIN_PAGES=[*COVERED, "/de/konto/login/", "/any/mine/"]), id="dynamic paths"
+        ),
+        pytest.param(
+            lambda: product(**dsn("portal"), SSO_LOGIN_PAGES=[], SSO_ACCOUNT_PAGES={}), id="portal's pages"
+        ),
         pytest.param({"SSO_WIDGETS": 3, "SSO_IDLE": 5}, id="other settings that start with SSO_"),
     ],
 )
@@ -479,8 +527,8 @@ def test_documentation_lists_every_id_once_and_no_other() -> None:
 
 
 def test_a_test_triggers_every_id() -> None:
-    # here; E026, W023, W025: test_user_models.py
-    elsewhere = {"sso.E001", "sso.E026", "sso.E029", "sso.W017", "sso.W023", "sso.W025"}
+    # here; E026, W020, W023, W025: test_user_models.py
+    elsewhere = {"sso.E001", "sso.E026", "sso.E029", "sso.W017", "sso.W020", "sso.W023", "sso.W025"}
 
     assert {id_ for id_, _, _ in BREAKS} | elsewhere == set(ids_in_code())
 

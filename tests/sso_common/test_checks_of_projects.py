@@ -136,3 +136,20 @@ def test_server_without_the_app_does_not_start_and_names_the_line(tmp_path: Path
 
     assert done.returncode != 0
     assert 'ImproperlyConfigured: Write in the settings: INSTALLED_APPS += ["sso_common"]' in done.stderr
+
+
+def test_test_settings_of_the_readme_pass_every_check(tmp_path: Path) -> None:
+    """Also for a site whose own hosts are not under the domain of the tests."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = [each for each in blocks if "settings_for_tests.py" in each]
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "settings.py").write_text((ROOT / "site_a" / "settings.py").read_text())
+    (folder / "settings_for_tests.py").write_text(block)
+    environment = SITE_ENVIRONMENT | {"SSO_DSN": "", "SITE_HOSTS": "notes.example.com"}
+
+    output = run_check("notes.settings_for_tests", environment, tmp_path)
+
+    assert "System check identified" in output
+    assert ids_in(output) == []

@@ -134,6 +134,7 @@ def own_backends(request: pytest.FixtureRequest, settings: Any) -> None:
     )
 
 
+@pytest.mark.urls("tests.login_form_urls")
 def test_linked_user_is_told_to_sign_in_at_the_portal(client: Client, linked: User, settings: Any) -> None:
     settings.AUTHENTICATION_BACKENDS = [*OWN_BACKENDS, *settings.AUTHENTICATION_BACKENDS]
 
@@ -145,6 +146,7 @@ def test_linked_user_is_told_to_sign_in_at_the_portal(client: Client, linked: Us
     assert client.get("/user/").content == b"nobody"
 
 
+@pytest.mark.urls("tests.login_form_urls")
 def test_script_is_told_to_sign_in_at_the_portal(client: Client, linked: User, settings: Any) -> None:
     settings.AUTHENTICATION_BACKENDS = [*OWN_BACKENDS, *settings.AUTHENTICATION_BACKENDS]
     form = {"username": "eve@example.com", "password": PASSWORD}

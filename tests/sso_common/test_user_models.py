@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,16 +63,15 @@ def test_users_are_synced_and_signed_in_with_any_user_model(model: str, mapper: 
     assert done.stdout.strip().endswith("ok"), done.stderr[-3000:]
 
 
-def messages_for(model: str, folder: Path) -> str:
+def messages_for(model: str, folder: Path, mapper: str = STOCK) -> str:
     """The messages of ``manage.py check`` for a user model; its exit status is that of an error."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "tests.user_models.project",
         "TEST_USER_MODEL": model,
-        "TEST_USER_MAPPER": STOCK,
+        "TEST_USER_MAPPER": mapper,
         "TEST_DATABASE": f"sqlite:///{folder / 'site.sqlite3'}",
     }
-
     done = subprocess.run(
         [sys.executable, "-m", "django", "check"],
         cwd=ROOT,
@@ -101,3 +101,18 @@ def test_check_names_role_settings_that_have_no_effect(tmp_path: Path) -> None:
     assert "(sso.W023) SSO_ROLE_GROUPS has no effect: user_models.Member has no groups" in member
     assert "user.is_administrator = " in organizer
     assert "SSO_ROLE_GROUPS has" not in organizer
+
+
+def test_check_names_a_required_text_that_would_stay_empty(tmp_path: Path) -> None:
+    messages = messages_for("user_models.Translator", tmp_path)
+
+    assert re.findall(r"sso\.\w+\) user_models.Translator\.\w+", messages) == [
+        "sso.W020) user_models.Translator.name"
+    ]
+    assert '"name": snapshot.display_name' in messages
+
+
+def test_mapper_that_sets_the_text_passes_the_check(tmp_path: Path) -> None:
+    messages = messages_for("user_models.Translator", tmp_path, "tests.user_models.mappers.DisplayName")
+
+    assert "user_models.Translator." not in messages

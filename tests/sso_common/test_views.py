@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -281,6 +282,58 @@ def test_deactivated_user_can_sign_out(visitor: Client) -> None:
     visitor.post("/sso/logout/")
 
     assert not has_identity(token_of(visitor))
+
+
+# --- forms below a Content-Security-Policy ---------------------------------------------------
+
+#: What a browser says of a request that began at a page of this site: a link, a form, and their redirects.
+FROM_THIS_SITE = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
+
+
+def onward(response) -> str:
+    """Where a page goes on to by itself. It says so to visitors, too."""
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+    delay, _, address = response["Refresh"].partition("; url=")
+    assert delay == "0"
+    assert f'href="{html.escape(address)}"' in response.text
+    assert "<script" not in response.text
+    return address
+
+
+def test_form_that_signs_out_gets_a_page_that_goes_on_by_itself(visitor: Client) -> None:
+    """Chromium applies ``form-action`` to the redirects that follow a form, and would stop here."""
+    token = token_of(visitor)
+
+    response = visitor.post("/sso/logout/", headers=FROM_THIS_SITE)
+
+    assert onward(response).startswith(f"{conf.dsn().portal_url}/sso/v1/signed-out?")
+    assert not has_identity(token)
+
+
+def test_form_that_is_redirected_to_the_login_view_gets_such_a_page(client: Client) -> None:
+    response = client.get(LOGIN, {"next": "/private/?a=1&b=<2>"}, headers=FROM_THIS_SITE)
+
+    back = next_of(onward(response))
+    assert parse_qs(urlsplit(back).query)["next"] == ["/private/?a=1&b=<2>"]
+
+
+@pytest.mark.parametrize("site", ["none", "same-site", "cross-site"])
+def test_visitor_from_elsewhere_is_redirected(client: Client, site: str) -> None:
+    response = client.get(LOGIN, headers=FROM_THIS_SITE | {"sec-fetch-site": site})
+
+    assert response.status_code == 302
+
+
+def test_script_of_this_site_gets_json(visitor: Client) -> None:
+    script = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}
+
+    assert Client().get(LOGIN, headers=script).status_code == 401
+    assert visitor.post("/sso/logout/", headers=script).json()["signed_out"] is True
+
+
+def test_signed_in_user_is_redirected_within_the_site(visitor: Client) -> None:
+    assert visitor.get(LOGIN, {"next": "/user/"}, headers=FROM_THIS_SITE)["Location"] == "/user/"
 
 
 # --- health ----------------------------------------------------------------------------------

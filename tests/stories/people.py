@@ -72,8 +72,8 @@ class Visitor:
         """Open a part and press its sign-out button."""
         page = page or self.page
         self.open(part, page=page)
-        with page.expect_navigation(wait_until="domcontentloaded"):
-            sign_out_button(page).click()
+        sign_out_button(page).click()
+        page.wait_for_url(re.compile("/sso/v1/signed-out"), wait_until="domcontentloaded")
 
     def forget(self) -> None:
         """Empty the list of answers."""

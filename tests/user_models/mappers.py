@@ -18,3 +18,10 @@ class AdministratorMapper(UserMapper):
 
     def apply_roles(self, user: Any, roles: frozenset[str]) -> None:
         user.is_administrator = "staff" in roles
+
+
+class DisplayName(UserMapper):
+    """For a model with one ``name``."""
+
+    def fields(self, snapshot: UserSnapshot) -> dict[str, Any]:
+        return {**super().fields(snapshot), "name": snapshot.display_name}

@@ -65,6 +65,20 @@ class Pupil(AbstractUser):
         swappable = "AUTH_USER_MODEL"
 
 
+class Translator(AbstractBaseUser):
+    """Requires a name, which the stock mapper does not know; everything else may be empty."""
+
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=60)
+    nick = models.CharField(max_length=60, blank=True)
+    code = models.CharField(max_length=60, default="x")
+    locale = models.CharField(max_length=60, null=True)  # noqa: DJ001  a case to test
+    USERNAME_FIELD = "email"
+
+    class Meta:
+        swappable = "AUTH_USER_MODEL"
+
+
 class NamedManager(UserManager["Guest"]):
     """Has a condition, which adds a parameter to each query."""
 

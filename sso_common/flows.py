@@ -15,14 +15,10 @@ from asgiref.sync import sync_to_async
 
 P = ParamSpec("P")
 T = TypeVar("T")
-S = TypeVar("S")
 
 Command = tuple[Any, ...]
 Commands = Sequence[Command]
 Flow = Generator[Commands | Callable[[], Any], Any, T]
-#: Sends commands and returns their answers.
-Ask = Callable[[Commands], list[Any]]
-AsyncAsk = Callable[[Commands], Awaitable[list[Any]]]
 
 
 def call(function: Callable[[], Any]) -> Any:
@@ -35,47 +31,43 @@ async def acall(function: Callable[[], Any]) -> Any:
     return await sync_to_async(function)()
 
 
-def run(flow: Flow[T], ask: Ask, call: Callable[[Callable[[], Any]], Any] = call) -> T:
-    """Carry out a flow and return its result."""
-    return drive(flow, lambda step: call(step) if callable(step) else ask(step))
-
-
-async def arun(
-    flow: Flow[T], ask: AsyncAsk, call: Callable[[Callable[[], Any]], Awaitable[Any]] = acall
+def run(
+    flow: Generator[Any, Any, T],
+    ask: Callable[[Any], Any],
+    call: Callable[[Callable[[], Any]], Any] = call,
 ) -> T:
-    """``run`` for async code. Nothing here blocks the event loop."""
-    return await adrive(flow, lambda step: call(step) if callable(step) else ask(step))
-
-
-def drive(steps: Generator[S, Any, T], carry_out: Callable[[S], Any]) -> T:
-    """Carry out each step of a generator and return its result."""
-    proceed: Callable[[Any], S] = steps.send
+    """Carry out a flow and return its result. ``ask`` carries out each step that is not a function."""
+    proceed: Callable[[Any], Any] = flow.send
     value: Any = None
     try:
         while True:
             step = proceed(value)
             try:
-                value = carry_out(step)
-                proceed = steps.send
-            except Exception as error:  # noqa: BLE001  the generator decides what to do about it
-                proceed, value = steps.throw, error
+                value = call(step) if callable(step) else ask(step)
+                proceed = flow.send
+            except Exception as error:  # noqa: BLE001  the flow decides what to do about it
+                proceed, value = flow.throw, error
     except StopIteration as done:
         result: T = done.value
         return result
 
 
-async def adrive(steps: Generator[S, Any, T], carry_out: Callable[[S], Awaitable[Any]]) -> T:
-    """``drive`` for async code."""
-    proceed: Callable[[Any], S] = steps.send
+async def arun(
+    flow: Generator[Any, Any, T],
+    ask: Callable[[Any], Awaitable[Any]],
+    call: Callable[[Callable[[], Any]], Awaitable[Any]] = acall,
+) -> T:
+    """``run`` for async code. Nothing here blocks the event loop."""
+    proceed: Callable[[Any], Any] = flow.send
     value: Any = None
     try:
         while True:
             step = proceed(value)
             try:
-                value = await carry_out(step)
-                proceed = steps.send
+                value = await (call(step) if callable(step) else ask(step))
+                proceed = flow.send
             except Exception as error:  # noqa: BLE001  as above
-                proceed, value = steps.throw, error
+                proceed, value = flow.throw, error
     except StopIteration as done:
         result: T = done.value
         return result

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections import deque
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,11 +18,11 @@ class Turn:
     """
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        self._lock = threading.Lock()
         #: The task, or the number of the thread, that has the turn.
         self._holder: Any = None
         self._depth = 0
-        self._waiting: list[Future[None]] = []
+        self._waiting: deque[Future[None]] = deque()
 
     def take(self) -> None:
         """Wait for the turn in a thread."""
@@ -44,7 +46,7 @@ class Turn:
         self.take()
 
     def __exit__(self, *error: object) -> None:
-        self.leave()
+        self._leave(threading.get_ident())
 
     async def __aenter__(self) -> None:
         await self.atake()
@@ -54,26 +56,33 @@ class Turn:
 
     def _take(self, me: Any) -> Future[None] | None:
         """Take the turn, or return what is done when it is worth another try."""
-        with self._mutex:
-            if self._holder is None or self._is(me):
-                self._holder = self._holder or me
-                self._depth += 1
-                return None
-            called: Future[None] = Future()
-            self._waiting.append(called)
-            return called
+        if self._lock.acquire(False):
+            self._holder, self._depth = me, 1
+            return None
+        if self._is(me):
+            self._depth += 1
+            return None
+        called: Future[None] = Future()
+        self._waiting.append(called)
+        # It may have been left just before that, when nobody seemed to wait.
+        if self._lock.acquire(False):
+            self._holder, self._depth = me, 1
+            return None
+        return called
 
     def _leave(self, me: Any) -> None:
-        with self._mutex:
-            if not self._is(me):
-                return
-            self._depth -= 1
-            if self._depth:
-                return
-            self._holder, called, self._waiting = None, self._waiting, []
-        for each in called:
-            if each.set_running_or_notify_cancel():
-                each.set_result(None)
+        if me != self._holder and not self._is(me):
+            return
+        self._depth -= 1
+        if self._depth:
+            return
+        self._holder = None
+        self._lock.release()
+        while self._waiting:
+            with contextlib.suppress(IndexError):  # another thread has called them
+                called = self._waiting.popleft()
+                if called.set_running_or_notify_cancel():
+                    called.set_result(None)
 
     def _is(self, me: Any) -> bool:
         """Whether a thread or task has the turn, or is sync code on the loop of the task that has it."""

@@ -41,7 +41,7 @@ class AsyncCluster:
                     return await asyncio.sleep(step.seconds)
             assert_never(step)
 
-        return await flows.adrive(route(client, commands), carry_out)
+        return await flows.arun(route(client, commands), carry_out)
 
     def forget(self) -> None:
         """Use other connections from now on."""

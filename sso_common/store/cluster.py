@@ -24,7 +24,7 @@ class Cluster:
 
     def ask(self, commands: Commands) -> list[Any]:
         """Send commands of one key each, in one round trip to each node; see ``routing.route``."""
-        return flows.drive(route(self._client, commands), self._carry_out)
+        return flows.run(route(self._client, commands), self._carry_out)
 
     def ping(self) -> None:
         """Return when a node answers this Redis user. Raises ``redis.RedisError``."""

@@ -102,7 +102,8 @@ def ask(commands: Commands) -> list[Any]:
     ``StoreUnavailable``.
     """
     with answering():
-        return heeded(server().ask(commands), server())
+        current = server()
+        return heeded(current.ask(commands), current)
 
 
 def heeded(answers: list[Any], forgetful: Forgetful) -> list[Any]:
@@ -110,8 +111,9 @@ def heeded(answers: list[Any], forgetful: Forgetful) -> list[Any]:
 
     The open connections to it would be used forever; new ones reach the server that has the address now.
     """
-    if any(isinstance(answer, ReadOnlyError) for answer in answers):
-        forgetful.forget()
+    for answer in answers:
+        if isinstance(answer, ReadOnlyError):
+            forgetful.forget()
     return answers
 
 

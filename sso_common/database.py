@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 
 from django.db import DataError, Error, InterfaceError, OperationalError, connections, transaction
 
+from .exceptions import DatabaseUnavailable
+
 T = TypeVar("T")
 
 #: How often a transaction is tried in which the database prefers another one.
@@ -87,6 +89,17 @@ def is_unavailable(error: Error) -> bool:
     if isinstance(error, InterfaceError):
         return True
     return isinstance(error, OperationalError) and code(error) not in {*MISTAKES, UNSTORABLE}
+
+
+@contextlib.contextmanager
+def reported_outage() -> Iterator[None]:
+    """Raise ``DatabaseUnavailable`` where the database cannot say who is signed in."""
+    try:
+        yield
+    except Error as error:
+        if not is_unavailable(error):
+            raise
+        raise DatabaseUnavailable(type(error).__name__) from error
 
 
 def code(error: Error) -> Any:

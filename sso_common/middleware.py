@@ -21,7 +21,6 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions import middleware as django_sessions
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.db import Error as DatabaseFailure
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import rotate_token
@@ -31,7 +30,7 @@ from django.utils.functional import SimpleLazyObject
 from . import backends, conf, cookies, csrf, forwarding, pages, refusals, responses, users
 from .addresses import is_emergency_login, login_path, safe_next
 from .adoption import EMERGENCY, LOCAL_SINCE
-from .database import is_unavailable
+from .database import reported_outage
 from .exceptions import (
     Absent,
     DatabaseUnavailable,
@@ -253,24 +252,21 @@ def user_flow(request: SSORequest) -> Flow[User]:
     session = request.session
     yield from session.open_flow()
     try:
-        if session.has_local_login():
-            user: User = yield from local_user_flow(request)
-            if user is not None:
-                return user
-        identity = session.identity
-        if identity is None:
-            return AnonymousUser()
-        path, backend = backends.sso_backend()
-        user = yield partial(backend.user_for, identity)
+        with reported_outage():
+            if session.has_local_login():
+                user: User = yield from local_user_flow(request)
+                if user is not None:
+                    return user
+            identity = session.identity
+            if identity is None:
+                return AnonymousUser()
+            path, backend = backends.sso_backend()
+            user = yield partial(backend.user_for, identity)
     except Unavailable:
         raise
     except SSOError as refusal:
         session.refuse(refusal)
         return AnonymousUser()
-    except DatabaseFailure as error:
-        if not is_unavailable(error):
-            raise
-        raise DatabaseUnavailable(type(error).__name__) from error
     user.backend = path
     session.user_key = user._meta.pk.value_to_string(user)
     request._cached_user = user

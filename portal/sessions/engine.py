@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sso_common import sessions, store
 from sso_common.adoption import adoptable
+from sso_common.database import reported_outage
 from sso_common.exceptions import Absent
 from sso_common.flows import Flow, both
 from sso_common.identity import Identity
@@ -65,7 +66,8 @@ class SessionStore(sessions.SessionStore):
         Every site receives its visitors' SSO cookies, and a compromised one could replay them here.
         """
         identity = yield from super().verify_flow(token, record)
-        row = yield partial(getattr, self, "portal_row")
+        with reported_outage():
+            row = yield partial(getattr, self, "portal_row")
         if row is None or row.sid != token.sid:
             raise AnotherBrowser(token.sid)
         return identity

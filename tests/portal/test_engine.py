@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_in
+from django.db import OperationalError, connection
 from django.http import HttpRequest
 
 from portal.audit.models import AuditEvent
@@ -15,7 +16,7 @@ from portal.sessions import ending, following, issuing
 from portal.sessions.engine import SessionStore
 from portal.sessions.models import EndReason, Session
 from sso_common import sessions, store
-from sso_common.exceptions import StoreUnavailable
+from sso_common.exceptions import DatabaseUnavailable, StoreUnavailable
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyServer
 
@@ -42,6 +43,22 @@ def enter(session: SessionStore, user: Any) -> SessionToken:
     session.enter(issued)
     session.portal_token = issued.portal_token
     return issued.token
+
+
+def test_database_that_does_not_answer_is_unavailable_and_nobody_is_signed_out(anna: Any) -> None:
+    session = SessionStore()
+    token = enter(session, anna)
+    again = reopen(token, session)
+
+    def refuse(*arguments: Any) -> None:
+        raise OperationalError("the server closed the connection")
+
+    with connection.execute_wrapper(refuse), pytest.raises(DatabaseUnavailable):
+        again.resolve()
+
+    assert isinstance(again.unavailable, DatabaseUnavailable)
+    assert again.refusal is None
+    assert is_live(token.sid)
 
 
 def test_entering_keeps_the_data_and_deletes_the_anonymous_session(anna: Any) -> None:

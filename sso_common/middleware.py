@@ -163,7 +163,7 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
             return None
         try:
             user = get_user(request)
-        except StoreUnavailable:  # Django calls process_exception only for views
+        except Unavailable:  # Django calls process_exception only for views
             return responses.service_unavailable(request)
         return forwarding.replace_page(request, page, user)
 
@@ -173,7 +173,7 @@ class AuthenticationMiddleware(django_auth.AuthenticationMiddleware):
             return None
         try:
             user = await aget_user(request)
-        except StoreUnavailable:
+        except Unavailable:
             return responses.service_unavailable(request)
         return forwarding.replace_page(request, page, user)
 

@@ -25,8 +25,8 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 ``domains``.
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``fields``, ``adoption``,
-``idle``, ``resolving``, ``logins``, ``sessions``, ``cookies``, ``http``, ``middleware``, ``refusals``,
-``backends``, ``views``, ``responses``, ``addresses``.
+``idle``, ``resolving``, ``logins``, ``authentication``, ``sessions``, ``cookies``, ``http``, ``middleware``,
+``refusals``, ``backends``, ``views``, ``responses``, ``addresses``.
 
 A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,
 ``models``, ``admission``.

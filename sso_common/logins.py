@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from functools import partial
 
 from django.contrib.auth import SESSION_KEY
 
+from . import users
 from .adoption import EMERGENCY, LOCAL_SINCE, OVERRIDDEN_SID
+from .exceptions import Absent
+from .flows import Flow
 from .resolving import ResolvingSession
 
 
 class LoginSession(ResolvingSession):
     """Gives each local login a session of its own: see ``begin_local_login``."""
+
+    def flush_flow(self) -> Flow[None]:
+        """Delete this site's session data. ``SessionStore`` does it."""
+        raise NotImplementedError
 
     def begin_local_login(self) -> None:
         """Give a local login a session of its own.
@@ -30,23 +37,25 @@ class LoginSession(ResolvingSession):
         self[LOCAL_SINCE] = int(time.time())
         self.pop(EMERGENCY, None)
 
-    def is_own_login(self, value: Any) -> bool:
-        """Whether a login is that of the user who has signed in: some products repeat it."""
-        return self._token is not None and self.user_key is not None and value == self.user_key
+    def check_local_login_flow(self) -> Flow[bool]:
+        """Whether the user of the local login may have one. If not, the login is ended. One query."""
+        data = self._session_cache
+        since, is_emergency = data.get(LOCAL_SINCE, 0), bool(data.get(EMERGENCY))
+        try:
+            yield partial(users.require_local_login, data[SESSION_KEY], since, is_emergency=is_emergency)
+        except Absent as refusal:
+            is_overriding = self.overridden is not None
+            yield from self.end_local_login_flow()
+            if not is_overriding:
+                self.refuse(refusal)
+            return False
+        return True
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key == SESSION_KEY and not self.is_own_login(value):
-            self.begin_local_login()
-        super().__setitem__(key, value)
-
-    async def aset(self, key: str, value: Any) -> None:
-        await self.aresolve()
-        self[key] = value
-
-    def update(self, dict_: Any) -> None:  # type: ignore[override]  # Django's own is not so general
-        for key, value in dict(dict_).items():
-            self[key] = value
-
-    async def aupdate(self, dict_: Any) -> None:
-        await self.aresolve()
-        self.update(dict_)
+    def end_local_login_flow(self) -> Flow[None]:
+        """Delete a local login that is over. The user it overrode becomes the current user again."""
+        token = self.overridden
+        yield from self.flush_flow()
+        if token is not None:
+            self._unresolved, self.overridden = token, None
+            del self._session_cache
+            yield from self.resolve_flow()

@@ -25,9 +25,8 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from . import backends, conf, cookies, refusals, responses, users
-from .adoption import EMERGENCY, LOCAL_SINCE
-from .exceptions import Absent, SSOError, StoreUnavailable, Unavailable
+from . import backends, conf, cookies, refusals, responses
+from .exceptions import StoreUnavailable
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
@@ -53,6 +52,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         cookies.drop_disguised(request)
+        backends.named_user.set(None)  # nothing of an earlier request in this thread
         token, refusal = cookies.take_token(request)
         store_class = cast(type[SessionStore], self.SessionStore)
         request.session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
@@ -194,49 +194,11 @@ def user_flow(request: SSORequest) -> Flow[User]:
     """Find the user of a request. See ``get_user``."""
     session = request.session
     yield from session.open_flow()
-    try:
-        if session.has_local_login():
-            user: User = yield from local_user_flow(request)
-            if user is not None:
-                return user
-        identity = session.identity
-        if identity is None:
-            return AnonymousUser()
-        path, backend = backends.sso_backend()
-        user = yield partial(backend.user_for, identity)
-    except Unavailable:
-        raise
-    except SSOError as refusal:
-        session.refuse(refusal)
-        return AnonymousUser()
-    user.backend = path
-    session.user_key = user._meta.pk.value_to_string(user)
-    return user
-
-
-def local_user_flow(request: SSORequest) -> Flow[User]:
-    """Find the user of a local login, or None. Raises what ``require_local_login`` raises."""
-    session = request.session
-    refusal = None
-    try:
-        user = yield partial(local_user, request)
+    if session.has_local_login():
+        user: User = yield partial(auth.get_user, request)
         if user.is_authenticated:
             return user
-    except Absent as error:
-        refusal = error
-    is_overriding = session.overridden is not None
-    if refusal is not None or is_overriding:
-        yield from session.end_local_login_flow()
-    if refusal is not None and not is_overriding:
-        raise refusal
-    return None
-
-
-def local_user(request: SSORequest) -> User:
-    """The user of a local login, as in stock Django. Raises what ``require_local_login`` raises."""
-    user = auth.get_user(request)
-    if user.is_authenticated:
-        session = request.session
-        is_emergency = bool(session.get(EMERGENCY))
-        users.require_local_login(user, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
-    return user
+        if session.overridden is not None:
+            yield from session.end_local_login_flow()
+    user = yield from session.user_flow()
+    return AnonymousUser() if user is None else user

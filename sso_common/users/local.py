@@ -45,18 +45,20 @@ def resolve_user(identity: Identity) -> AbstractBaseUser:
     return account.user
 
 
-def require_local_login(user: Any, since: int, *, is_emergency: bool) -> None:
+def require_local_login(user_key: str, since: int, *, is_emergency: bool) -> None:
     """Check a local login: users who are linked to a subject sign in at the portal.
 
     A superuser can log in locally in an emergency, and all users where ``SSO_LOCAL_LOGIN`` is set.
-    ``since``: when the login began, in seconds since the epoch. One query. Raises
-    ``LocalLoginRefused``, ``UserInactive`` or ``SessionRevoked``.
+    ``user_key``: the user's primary key, as Django stores it in a session. ``since``: when the login
+    began, in seconds since the epoch. One query. Raises ``LocalLoginRefused``, ``UserInactive`` or
+    ``SessionRevoked``.
     """
-    account = Account._default_manager.filter(user=user.pk).first()
+    key = get_user_model()._meta.pk.to_python(user_key)
+    account = Account._default_manager.select_related("user").filter(user=key).first()
     if account is None:
         return
     sub = str(account.sub)
-    if not (conf.local_login() or (is_emergency and getattr(user, "is_superuser", False))):
+    if not (conf.local_login() or (is_emergency and getattr(account.user, "is_superuser", False))):
         raise LocalLoginRefused(sub)
     if not account.is_active or account.is_deleted:
         raise UserInactive(sub)

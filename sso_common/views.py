@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from django.contrib.auth import logout
+from django.contrib.auth import get_user, logout
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_protect
 
 from . import conf, responses, store
 from .addresses import login_path, portal_address, safe_next
-from .exceptions import NotAdmitted, NoToken, SSOError, StoreUnavailable
+from .exceptions import NotAdmitted, NoToken, SSOError, StoreUnavailable, UserReplaced
 
 logger = logging.getLogger("sso_common.views")
 
@@ -39,6 +39,10 @@ EXPLANATIONS: Final = {
     "revoked": _("Your session was ended. If you just signed in, a server's clock is wrong."),
     "inactive": _("Your account has been deactivated."),
     "unknown-key": _("This site doesn't recognize the portal's signing key."),
+    "user-replaced": _(
+        "You are signed in, but a part of this site treats you as signed out. This is a mistake in the "
+        "site's configuration. Its administrators can find it with “manage.py sso_doctor”."
+    ),
     "bad-signature": _("This site couldn't verify the portal's signature."),
 }
 DEFAULT_EXPLANATION: Final = _("This site couldn't accept your sign-in from the portal.")
@@ -51,13 +55,14 @@ class LoginView(View):
     def get(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:
             return HttpResponseRedirect(safe_next(request))
-        refusal: SSOError = getattr(request.session, "refusal", None) or NoToken()
+        refusal = find_refusal(request)
         if isinstance(refusal, NotAdmitted):
             return responses.forbidden(request)
         if responses.wants_json(request):
             return responses.unauthorized(request.build_absolute_uri(reverse("sso:login")))
-        if RETURNED in request.GET:
-            logger.warning("A visitor returned from the portal and is not signed in: %s", refusal)
+        # The portal cannot help where a user is signed in and the site does not see it.
+        if RETURNED in request.GET or isinstance(refusal, UserReplaced):
+            logger.warning("A visitor cannot be signed in: %s", refusal, extra={"reason": refusal.reason})
             return responses.page(
                 "sso_common/problem.html",
                 403,
@@ -67,6 +72,13 @@ class LoginView(View):
             )
         back = f"{login_path(safe_next(request))}&{RETURNED}=1"
         return HttpResponseRedirect(portal_address("enter", request.build_absolute_uri(back)))
+
+
+def find_refusal(request: HttpRequest) -> SSOError:
+    """Why the user of a request is not authenticated."""
+    if get_user(request).is_authenticated:
+        return UserReplaced(f"by {request.user.__class__.__module__}.{request.user.__class__.__qualname__}")
+    return getattr(request.session, "refusal", None) or NoToken()
 
 
 @method_decorator([never_cache, login_not_required, csrf_protect], name="dispatch")

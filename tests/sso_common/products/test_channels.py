@@ -401,15 +401,16 @@ async def test_browser_that_leaves_is_told_to_the_consumer(chat: Connect, ben: S
 
 
 async def test_message_is_not_lost_if_the_one_who_waits_for_it_is_cancelled() -> None:
-    messages: asyncio.Queue[Any] = asyncio.Queue()
+    arriving: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def is_valid() -> bool:
         return True
 
-    socket = WatchedSocket(messages.get, messages.put, is_valid, 0.01)
+    socket = WatchedSocket(lambda: arriving, arriving.set_result, is_valid, 60)  # type: ignore[arg-type]
     waiting = asyncio.ensure_future(socket.receive())
-    await asyncio.sleep(0)
+    await asyncio.wait({waiting}, timeout=0.01)
     waiting.cancel()
-    await messages.put({"type": "websocket.receive", "text": "hello"})
+    await asyncio.wait({waiting})
+    arriving.set_result({"type": "websocket.receive", "text": "hello"})
 
     assert (await socket.receive())["text"] == "hello"

@@ -8,6 +8,8 @@ A site may use these modules and names; everything else is private to the projec
     named in the settings and the URLconf; their classes may be subclassed
 ``admin.SSOAdminConfig``
     the Django admin behind single sign-on
+``channels``
+    in ``asgi.py`` and in consumers
 ``users.UserMapper``, ``adoption.adopt``
     the hooks ``SSO_USER_MAPPER`` and ``SSO_ADOPT_SESSION``
 ``identity.Identity``
@@ -26,7 +28,7 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``fields``, ``adoption``,
 ``idle``, ``resolving``, ``logins``, ``authentication``, ``sessions``, ``cookies``, ``http``, ``middleware``,
-``refusals``, ``backends``, ``views``, ``responses``, ``addresses``.
+``refusals``, ``backends``, ``views``, ``responses``, ``addresses``. A WebSocket: ``channels``, ``sockets``.
 
 A change to a user: ``snapshot``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``, ``users``,
 ``models``, ``admission``.

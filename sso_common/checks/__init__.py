@@ -19,6 +19,7 @@ from .cookies import check_cookies, check_csrf
 from .keys import check_dsn, check_keys
 from .messages import Check
 from .middleware import check_middleware
+from .replacements import check_replacements
 from .sessions import check_engine, check_serializer
 from .settings import check_settings
 from .users import check_backends, check_user_model
@@ -32,6 +33,7 @@ CHECKS: Final[dict[str, Check]] = {
     "dsn": check_dsn,
     "keys": check_keys,
     "middleware": check_middleware,
+    "replacements": check_replacements,
     "backends": check_backends,
     "engine": check_engine,
     "serializer": check_serializer,

@@ -34,6 +34,9 @@ MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 COMMON = "django.middleware.common.CommonMiddleware"
 LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+PRODUCTS = "tests.sso_common.products.middleware"
+WEBLATE = f"{PRODUCTS}.WeblateLike"
+OWN_COOKIE = f"{PRODUCTS}.OwnCookie"
 PAGE_CACHE = "django.middleware.cache.UpdateCacheMiddleware"
 
 #: The lines of the README.
@@ -133,6 +136,11 @@ BREAKS: list[tuple[str, Any, str]] = [
     ("sso.E004", middleware(STOCK_SESSION, COMMON, CSRF, AUTH, MESSAGES), f'in place of "{STOCK_SESSION}"'),
     ("sso.E005", middleware(SESSION, COMMON, CSRF, MESSAGES), f'"{AUTH}"'),
     ("sso.E005", middleware(SESSION, COMMON, CSRF, STOCK_AUTH, MESSAGES), f'in place of "{STOCK_AUTH}"'),
+    (
+        "sso.E005",
+        middleware(SESSION, COMMON, CSRF, WEBLATE, MESSAGES),
+        f'"{AUTH}" in MIDDLEWARE, above "{WEBLATE}"',
+    ),
     ("sso.E006", middleware(STOCK_SESSION, SESSION, AUTH), f'Remove "{STOCK_SESSION}"'),
     ("sso.E006", middleware(SESSION, AUTH, STOCK_AUTH), f'Remove "{STOCK_AUTH}"'),
     ("sso.E007", middleware(AUTH, SESSION), f'Move "{SESSION}" up, above "{AUTH}"'),
@@ -253,6 +261,12 @@ BREAKS: list[tuple[str, Any, str]] = [
         '"sso_common.admin.SSOAdminConfig"',
     ),
     ("sso.W012", {"CSRF_TRUSTED_ORIGINS": ["https://*.sso.testserver"]}, "write the exact origins"),
+    ("sso.W021", middleware(SESSION, COMMON, CSRF, WEBLATE, AUTH), f'Move "{AUTH}" up, above "{WEBLATE}"'),
+    (
+        "sso.W022",
+        middleware(SESSION, COMMON, CSRF, AUTH, OWN_COOKIE),
+        "django.contrib.auth.get_user(request)",
+    ),
 ]
 
 
@@ -301,6 +315,12 @@ def test_missing_dsn_gives_one_message_that_names_the_variable(monkeypatch: pyte
             middleware(MESSAGES, SESSION, AUTH)
             | {"MESSAGE_STORAGE": "django.contrib.messages.storage.cookie.CookieStorage"},
             id="messages without a session",
+        ),
+        pytest.param(
+            middleware(
+                SESSION, COMMON, CSRF, AUTH, WEBLATE, f"{PRODUCTS}.LazyCopy", f"{PRODUCTS}.LateOwnCookie"
+            ),
+            id="middlewares that ask who is signed in",
         ),
         pytest.param(rotated, id="two secrets during rotation"),
         pytest.param({"ALLOWED_HOSTS": ["127.0.0.1", "a.sso.testserver:8001"]}, id="additional hosts"),

@@ -18,12 +18,14 @@ from io import BytesIO
 from typing import Any, Final, NoReturn
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth import alogout
 from django.contrib.auth.models import AnonymousUser
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.module_loading import import_string
 
 from .exceptions import StoreUnavailable
 from .http import SSORequest, sso_request
@@ -113,7 +115,7 @@ def roles_of(identity: Any) -> frozenset[str] | None:
 async def find_user(scope: Scope) -> SSORequest:
     """Find out who is signed in now, from the cookies of a handshake. Raises ``StoreUnavailable``."""
     request = as_request(scope)
-    SessionMiddleware(answers_nothing).process_request(request)
+    session_middleware()(answers_nothing).process_request(request)
     attach(sso_request(request))
     # No request begins or ends here, which would do this.
     await sync_to_async(close_old_connections)()
@@ -122,6 +124,13 @@ async def find_user(scope: Scope) -> SSORequest:
     finally:
         await sync_to_async(close_old_connections)()
     return sso_request(request)
+
+
+def session_middleware() -> type[SessionMiddleware]:
+    """The session middleware of this site: a subclass may ask for more than the SSO cookie."""
+    found = map(import_string, settings.MIDDLEWARE)
+    ours = (each for each in found if isinstance(each, type) and issubclass(each, SessionMiddleware))
+    return next(ours, SessionMiddleware)
 
 
 def as_request(scope: Scope) -> HttpRequest:

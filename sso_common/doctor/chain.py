@@ -15,7 +15,7 @@ from sso_common.domains import may_be_under
 from sso_common.sessions import SessionStore
 
 from .findings import Finding, failure, ok, skipped, warning
-from .simulation import Simulation, concrete_host, simulate
+from .simulation import SimulatedSession, Simulation, concrete_host, simulate
 
 REACHED: Final = "middleware.reached"
 SESSION: Final = "middleware.session"
@@ -87,7 +87,7 @@ def session(simulation: Simulation) -> Finding:
             f"In a view, request.session is not that of sso_common{named(simulation, 'session')}.",
             "Remove the other session middleware from MIDDLEWARE.",
         )
-    if found.presented_sid != simulation.token.sid:
+    if not isinstance(found, SimulatedSession):
         return failure(
             SESSION,
             "The SSO cookie of a request does not reach the session: a middleware removes or changes cookies"

@@ -136,7 +136,7 @@ class SimulatedRequest(WSGIRequest):
             caller = sys._getframe(1)
             path = f"{caller.f_globals.get('__name__')}.{caller.f_code.co_qualname}"
             self.simulation.set_by.setdefault(name, []).append(path)
-        if isinstance(value, SessionStore) and value.presented_sid == self.simulation.token.sid:
+        if isinstance(value, SessionStore) and value._unresolved == self.simulation.token:
             bases = (SimulatedSession, type(value))  # the site may have a subclass of the store
             value.__class__ = type("SimulatedSession", bases, {"simulation": self.simulation})
         super().__setattr__(name, value)

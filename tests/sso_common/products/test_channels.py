@@ -24,6 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from demo.ports import free_port
 from sso_common import conf, store, testing
 from sso_common.channels import SSOMiddlewareStack, sign_out, still_signed_in
+from sso_common.middleware import SessionMiddleware
 from sso_common.models import Account
 from sso_common.sockets import WatchedSocket
 from sso_common.tokens import SessionToken
@@ -235,6 +236,27 @@ async def test_stack_of_channels_itself_finds_nobody(ben: SessionToken) -> None:
     stack = lambda inner: AllowedHostsOriginValidator(AuthMiddlewareStack(inner))  # noqa: E731
     async with served(stack) as connected, connected(ben) as socket:
         assert (await said(socket))["user"] == ""
+
+
+class DemandingSessionMiddleware(SessionMiddleware):
+    """Opens nothing with the SSO cookie alone."""
+
+    def process_request(self, request: Any) -> None:
+        if "second" not in request.COOKIES:
+            request.COOKIES.clear()
+        super().process_request(request)
+
+
+async def test_session_middleware_of_the_site_has_its_say(
+    chat: Connect, ben: SessionToken, settings: Any
+) -> None:
+    path = f"{__name__}.DemandingSessionMiddleware"
+    settings.MIDDLEWARE = [path, *settings.MIDDLEWARE[1:]]
+
+    async with chat(ben) as socket:
+        assert (await said(socket))["user"] == ""
+    async with chat(ben, cookies="second=1") as socket:
+        assert (await said(socket))["user"] == "ben"
 
 
 # --- what is refused -------------------------------------------------------------------------

@@ -62,8 +62,10 @@ class SSOMiddlewareStack:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
             raise ValueError(f"SSOMiddlewareStack serves WebSockets only, not {scope['type']!r}.")
-        if not has_trusted_origin(as_request(scope)):
-            logger.warning("WebSocket refused: its Origin is not that of this site.")
+        handshake = as_request(scope)
+        if not has_trusted_origin(handshake):
+            origin, host = handshake.META.get("HTTP_ORIGIN"), handshake.META.get("HTTP_HOST")
+            logger.warning("WebSocket refused: Origin %r is not %r.", origin, f"{handshake.scheme}://{host}")
             await refuse(scope, receive, send, 403)
             return
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -40,7 +41,7 @@ def middlewares(hosts: Sequence[str]) -> Iterator[Finding]:
         yield skipped(REACHED, "the database does not answer")
         return
     if simulation.error is not None:
-        yield raised(simulation, simulation.error)
+        yield raised(simulation.error)
     elif not simulation.is_seen:
         yield answered(simulation)
     else:
@@ -50,12 +51,13 @@ def middlewares(hosts: Sequence[str]) -> Iterator[Finding]:
         yield response(simulation)
 
 
-def raised(simulation: Simulation, error: BaseException) -> Finding:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    code = frame.tb_frame if frame is not None else None
-    place = f"{code.f_globals.get('__name__')}.{code.f_code.co_qualname}" if code is not None else "?"
+def raised(error: BaseException) -> Finding:
+    """Report an exception, with the middleware that it came from, or else the function that raised it."""
+    frames = [frame for frame, _line in traceback.walk_tb(error.__traceback__)]
+    modules = {path.rpartition(".")[0] for path in settings.MIDDLEWARE if not path.startswith("django.")}
+    own = [frame for frame in frames if frame.f_globals.get("__name__") in modules]
+    frame = (own or frames)[-1]
+    place = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"
     # The class only: a message may quote what it should not.
     message = f"A simulated request of a signed-in user raises {type(error).__name__} in {place}."
     return failure(REACHED, message, "Find out why. It may fail for users of the portal only.")

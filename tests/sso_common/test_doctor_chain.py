@@ -96,6 +96,7 @@ def remove_vary(get_response: Next) -> Next:
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         del response["Vary"]
+        del response["Cache-Control"]
         return response
 
     return middleware

@@ -129,7 +129,7 @@ def response(simulation: Simulation) -> Finding:
         return warning(
             RESPONSE,
             "A page that reads the user is sent without Vary: Cookie, so a cache may show it to others.",
-            "Find out which middleware removes the headers Vary and Cache-Control, and remove it from MIDDLEWARE.",
+            "Find out which middleware removes Vary and Cache-Control, and remove it from MIDDLEWARE.",
         )
     return ok(RESPONSE, "The response leaves the SSO cookie alone, and depends on the visitor's cookies.")
 

@@ -10,6 +10,8 @@ A site may use these modules and names; everything else is private to the projec
     the Django admin behind single sign-on, and linked users in an admin site of your own
 ``{% load sso %}`` and the names in ``urls``
     links to the portal's pages
+``channels``
+    in ``asgi.py`` and in consumers
 ``users.UserMapper``, ``adoption.adopt``
     the hooks ``SSO_USER_MAPPER`` and ``SSO_ADOPT_SESSION``
 ``identity.Identity``
@@ -27,9 +29,10 @@ The ground, what a site is told and what follows from it: ``exceptions``, ``keys
 ``dsn``, ``conf``, ``domains``.
 
 A request: ``tokens``, ``identity``, ``record_cache``, ``store``, ``flows``, ``turns``, ``fields``,
-``adoption``, ``idle``, ``running``, ``resolving``, ``expiry``, ``logins``, ``announcing``, ``sessions``,
-``cookies``, ``csrf``, ``http``, ``middleware``, ``refusals``, ``pages``, ``forwarding``, ``backends``,
-``forms``, ``views``, ``templatetags``, ``responses``, ``addresses``.
+``adoption``, ``idle``, ``running``, ``resolving``, ``expiry``, ``logins``, ``announcing``,
+``authentication``, ``sessions``, ``cookies``, ``csrf``, ``http``, ``middleware``, ``refusals``, ``pages``,
+``forwarding``, ``backends``, ``forms``, ``views``, ``templatetags``, ``responses``, ``addresses``. A
+WebSocket: ``channels``, ``sockets``.
 
 A change to a user: ``snapshot``, ``exported``, ``requests``, ``client``, ``feed``, ``sync``, ``follow``,
 ``users``, ``models``, ``admission``, ``user_admin``.

@@ -26,10 +26,12 @@ class AnnouncingSession(LoginSession):
     user is, is done on the first request of the session that uses ``request.user``: see ``announce``.
     """
 
+    #: The request whose session this is. The middleware sets it; a WebSocket has none.
+    request: Any = None
     #: Whether the user was announced in this request.
     has_announced = False
 
-    def announce_flow(self, request: Any, user: Any) -> Flow[None]:
+    def announce_flow(self, user: Any) -> Flow[None]:
         """Announce the user who has signed in, unless that was done before.
 
         The session notes it first, so concurrent requests announce a user once. Sent with it, an extension
@@ -37,7 +39,7 @@ class AnnouncingSession(LoginSession):
         tries again.
         """
         identity = self.known_identity
-        if identity is None or self.is_announced:
+        if identity is None or self.is_announced or self.request is None:
             return
         self.is_announced = True
         milliseconds = self.due_extension()
@@ -50,7 +52,7 @@ class AnnouncingSession(LoginSession):
             self._ttl = milliseconds
         if is_new:
             self.has_announced = True
-            yield functools.partial(announce, request, user)
+            yield functools.partial(announce, self.request, user)
 
     def take_back_flow(self) -> Flow[None]:
         """Let the next request announce the user again: this one has failed, and perhaps its transaction
@@ -58,6 +60,9 @@ class AnnouncingSession(LoginSession):
         if self.has_announced and self._token is not None:
             self.has_announced = False
             yield from store.forget_announcement(self._token.sid)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"request": None}
 
 
 def announce(request: Any, user: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -13,6 +14,9 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from . import conf, users
 from .addresses import is_emergency_login
 from .identity import Identity
+
+#: The user whom a session has just named under Django's keys, for the ``get_user`` that follows.
+named_user: Final[ContextVar[Any]] = ContextVar("sso_common.named_user", default=None)
 
 
 class SSOBackend(ModelBackend):
@@ -37,6 +41,17 @@ class SSOBackend(ModelBackend):
         """
         return users.resolve_user(identity)
 
+    def get_user(self, user_id: Any) -> Any:
+        """Return the user whose key a session names, for ``django.contrib.auth.get_user``. No query if the
+        session has just found that user."""
+        user = take_named_user(user_id)
+        return super().get_user(user_id) if user is None else user
+
+    async def aget_user(self, user_id: Any) -> Any:
+        """``get_user`` for async code."""
+        user = take_named_user(user_id)
+        return await super().aget_user(user_id) if user is None else user
+
     def authenticate(
         self, request: Any, username: str | None = None, password: str | None = None, **credentials: Any
     ) -> None:
@@ -58,6 +73,13 @@ class SSOBackend(ModelBackend):
     ) -> None:
         """``authenticate`` for async code."""
         await sync_to_async(self.authenticate)(request, username, password, **credentials)
+
+
+def take_named_user(user_id: Any) -> Any:
+    """Return ``named_user`` if it has this key, else None. Once only, because a user grows old."""
+    user = named_user.get()
+    named_user.set(None)
+    return user if user is not None and user.pk == user_id else None
 
 
 def sso_backend() -> tuple[str, SSOBackend]:

@@ -71,6 +71,12 @@ class LocalLoginRefused(Absent, PermissionDenied):
     reason = "local-login"
 
 
+class UserReplaced(Absent):
+    """The session has a user, but something at this site has replaced request.user."""
+
+    reason = "user-replaced"
+
+
 class Untrusted(SSOError):
     """The portal did not issue what was presented."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
 
+from . import users
 from .adoption import EMERGENCY, LOCAL_SINCE, OVERRIDDEN_SID
+from .database import reported_outage
+from .exceptions import Absent, NoIdentity, SSOError
 from .expiry import ExpiringSession
 from .flows import Flow
 
@@ -20,6 +23,14 @@ class LoginSession(ExpiringSession):
     #: Called with the key of a user, as text, before a login of the user is stored. Raises what refuses it.
     #: The middleware sets it.
     check_login: Callable[[str], None] | None = None
+    #: Called when a local login is found to be over. The middleware sets it.
+    login_ended: Callable[[], None] | None = None
+    #: Whether the request may change something, according to its method. The middleware sets it.
+    is_unsafe = False
+
+    def flush_flow(self) -> Flow[None]:
+        """Delete this site's session data. ``SessionStore`` does it."""
+        raise NotImplementedError
 
     def begin_local_login_flow(self, user_key: str) -> Flow[None]:
         """Give a local login a session of its own.
@@ -29,9 +40,7 @@ class LoginSession(ExpiringSession):
         """
         yield from self.resolve_flow()
         if self.check_login is not None:
-            yield functools.partial(self.check_login, user_key)
-        if self.is_own_login(user_key):
-            return
+            yield partial(self.check_login, user_key)
         overridden = self._verified
         if self._token is not None:
             self.leave()
@@ -41,28 +50,35 @@ class LoginSession(ExpiringSession):
         self[LOCAL_SINCE] = int(time.time())
         self.pop(EMERGENCY, None)
 
-    def is_own_login(self, value: Any) -> bool:
-        """Whether a login is that of the user who has signed in: some products repeat it."""
-        return self._token is not None and self.user_key is not None and value == self.user_key
+    def check_local_login_flow(self) -> Flow[bool]:
+        """Whether the user of the local login may have one. If not, the login is ended. One query."""
+        data = self._session_cache
+        since, is_emergency = data.get(LOCAL_SINCE, 0), bool(data.get(EMERGENCY))
+        try:
+            with reported_outage():
+                yield partial(users.require_local_login, data[SESSION_KEY], since, is_emergency=is_emergency)
+        except Absent as refusal:
+            yield from self.end_local_login_flow(refusal)
+            return False
+        return True
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key == SESSION_KEY:
-            self.run(self.begin_local_login_flow(value))
-        super().__setitem__(key, value)
+    def end_local_login_flow(self, refusal: SSOError | None = None) -> Flow[None]:
+        """Delete a local login that is over. The user it overrode becomes the current user again.
 
-    async def aset(self, key: str, value: Any) -> None:
-        if key == SESSION_KEY:
-            await self.ahas_key(key)  # loads the data, which the flow changes
-            await self.arun(self.begin_local_login_flow(value))
-        await super().aset(key, value)
-
-    def update(self, dict_: Any) -> None:  # type: ignore[override]  # Django's own is not so general
-        for key, value in dict(dict_).items():
-            self[key] = value
-
-    async def aupdate(self, dict_: Any) -> None:
-        for key, value in dict(dict_).items():
-            await self.aset(key, value)
+        Not in a request that may change something: the local user's form must not be sent in the name of
+        another user, who is back in the next request.
+        """
+        token = self.overridden
+        yield from self.flush_flow()
+        if token is None or self.is_unsafe:
+            self.refuse(refusal or NoIdentity())
+        else:
+            self._unresolved, self.overridden = token, None
+            del self._session_cache
+            yield from self.resolve_flow()
+        if self.login_ended is not None and self.overridden is None:
+            self.login_ended()
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"check_login": None}  # it belongs to a request
+        # These belong to a request.
+        return super().__getstate__() | {"check_login": None, "login_ended": None}

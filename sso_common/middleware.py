@@ -15,7 +15,6 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.auth import get_user_model
 from django.contrib.auth import middleware as django_auth
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions import middleware as django_sessions
@@ -29,17 +28,8 @@ from django.utils.functional import SimpleLazyObject
 
 from . import backends, conf, cookies, csrf, forwarding, pages, refusals, responses, users
 from .addresses import is_emergency_login, login_path, safe_next
-from .adoption import EMERGENCY, LOCAL_SINCE
 from .database import reported_outage
-from .exceptions import (
-    Absent,
-    DatabaseUnavailable,
-    LocalLoginRefused,
-    NoIdentity,
-    SSOError,
-    StoreUnavailable,
-    Unavailable,
-)
+from .exceptions import Absent, DatabaseUnavailable, LocalLoginRefused, StoreUnavailable, Unavailable
 from .flows import Flow
 from .http import SSORequest, User, attach_identity, session_of, sso_request
 from .identity import Identity
@@ -65,11 +55,16 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         cookies.drop_disguised(request)
+        backends.named_user.set(None)  # nothing of an earlier request in this thread
         token, refusal = cookies.take_token(request)
         csrf.replace_unbound_secret(request, token)
         store_class = cast(type[SessionStore], self.SessionStore)
         session = store_class(cookies.read_session_key(request), token=token, refusal=refusal)
-        session.check_login = partial(check_login, request)
+        session.request, session.is_unsafe = request, request.method not in csrf.SAFE_METHODS
+        session.check_login, session.login_ended = (
+            partial(check_login, request),
+            partial(rotate_token, request),
+        )
         request.session = session
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -251,60 +246,15 @@ def user_flow(request: SSORequest) -> Flow[User]:
     """Find the user of a request. See ``get_user``."""
     session = request.session
     yield from session.open_flow()
-    try:
+    if session.has_local_login():
         with reported_outage():
-            if session.has_local_login():
-                user: User = yield from local_user_flow(request)
-                if user is not None:
-                    return user
-            identity = session.identity
-            if identity is None:
-                return AnonymousUser()
-            path, backend = backends.sso_backend()
-            user = yield partial(backend.user_for, identity)
-    except Unavailable:
-        raise
-    except SSOError as refusal:
-        session.refuse(refusal)
-        return AnonymousUser()
-    user.backend = path
-    session.user_key = user._meta.pk.value_to_string(user)
-    request._cached_user = user
-    yield from session.announce_flow(request, user)
-    return request._cached_user  # a receiver may have signed the user out
-
-
-def local_user_flow(request: SSORequest) -> Flow[User]:
-    """Find the user of a local login, or None. Raises what ``require_local_login`` raises."""
-    session = request.session
-    refusal = None
-    try:
-        user = yield partial(local_user, request)
+            user: User = yield partial(auth.get_user, request)
         if user.is_authenticated:
             return user
-    except Absent as error:
-        refusal = error
-    is_overriding = session.overridden is not None
-    if is_overriding and request.method not in csrf.SAFE_METHODS:
-        # The local user's form must not be sent in the name of another user, who is back in the next request.
-        yield from session.flush_flow()
-        raise refusal or NoIdentity
-    if refusal is not None or is_overriding:
-        yield from session.end_local_login_flow()
-        rotate_token(request)
-    if refusal is not None and not is_overriding:
-        raise refusal
-    return None
-
-
-def local_user(request: SSORequest) -> User:
-    """The user of a local login, as in stock Django. Raises what ``require_local_login`` raises."""
-    user = auth.get_user(request)
-    if user.is_authenticated:
-        session = request.session
-        is_emergency = bool(session.get(EMERGENCY))
-        users.require_local_login(user.pk, session.get(LOCAL_SINCE, 0), is_emergency=is_emergency)
-    return user
+        if session.overridden is not None and session.refusal is None:
+            yield from session.end_local_login_flow()
+    user = yield from session.user_flow()
+    return AnonymousUser() if user is None else user
 
 
 def check_login(request: HttpRequest, user_key: str) -> None:
@@ -312,12 +262,7 @@ def check_login(request: HttpRequest, user_key: str) -> None:
 
     Not when the user is authenticated: other backends may come first, and need not ask for a password.
     """
-    session = sso_request(request).session
-    if session.identity is not None:
-        get_user(sso_request(request))  # who may repeat their own login
-    if not session.is_own_login(user_key):
-        key = get_user_model()._meta.pk.to_python(user_key)
-        try:
-            users.require_local_login(key, time.time(), is_emergency=is_emergency_login(request))
-        except Absent as refusal:
-            raise LocalLoginRefused(refusal.detail) from refusal
+    try:
+        users.require_local_login(user_key, time.time(), is_emergency=is_emergency_login(request))
+    except Absent as refusal:
+        raise LocalLoginRefused(refusal.detail) from refusal

@@ -9,11 +9,12 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
+from django.utils.functional import SimpleLazyObject, empty
 
 from . import forwarding, pages, responses
 from .addresses import LOCAL, login_path
 from .exceptions import NotAdmitted
-from .http import session_of
+from .http import User, session_of
 
 
 def replace_response(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -101,7 +102,15 @@ def is_signed_in(request: HttpRequest) -> bool:
         return False
     if is_not_admitted(request):
         return True
-    # Check the session as well: after logout(), the cached user is still there.
-    user = getattr(request, "_cached_user", None)
+    # Check the session as well: after alogout(), the cached user is still there.
+    user = found_user(request)
     is_open = session.known_identity is not None or session.has_local_login()
     return user is not None and user.is_authenticated and is_open
+
+
+def found_user(request: HttpRequest) -> User | None:
+    """The user whom a view has found in a request, or None. Reads nothing."""
+    user = getattr(request, "user", None)
+    if isinstance(user, SimpleLazyObject):  # ours, or that of a product
+        user = user.__dict__["_wrapped"]
+    return getattr(request, "_cached_user", None) if user is None or user is empty else user

@@ -39,8 +39,8 @@ class ResolvingSession(RunningSession):
     refusal: SSOError | None = None
     #: The token of a signed-in session over which a local login prevails in this request.
     overridden: SessionToken | None = None
-    #: The primary key of the user that the identity stands for, as text, once that is known.
-    user_key: str | None = None
+    #: The local user of the identity, once that was looked for.
+    user: Any = None
     #: Whether the anonymous session was adopted or is gone, so that its cookie can be deleted.
     is_cookie_stale = False
     #: Whether this site has announced the user who has signed in: see ``announcing``.
@@ -228,7 +228,7 @@ class ResolvingSession(RunningSession):
     def leave(self) -> None:
         """Become a new, empty, anonymous session. Changes nothing in the store."""
         self._unresolved = self._token = self._identity = self._verified = None
-        self.user_key = self.overridden = None
+        self.user = self.overridden = None
         self._session_key = None
         self.is_cookie_stale = False
         self._session_cache, self._stored = {}, Stored({})

@@ -12,7 +12,7 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.utils.crypto import get_random_string
 
 from . import store
-from .announcing import AnnouncingSession
+from .authentication import AuthenticatedSession
 from .fields import Stored, decode_fields, encode_fields, find_changes
 from .flows import Flow, both
 
@@ -21,7 +21,7 @@ __all__ = ["CreateError", "SessionStore", "UpdateError"]
 KEY_LENGTH: Final = 40
 
 
-class SessionStore(AnnouncingSession):
+class SessionStore(AuthenticatedSession):
     """Django's session contract over the shared store. Each save writes only the keys that changed.
 
     A subclass overrides a flow, not a method: ``save_flow`` is what ``save``, ``asave`` and ``create`` do.
@@ -168,15 +168,6 @@ class SessionStore(AnnouncingSession):
             self._session_key = None
 
     flush, aflush = both(flush_flow)
-
-    def end_local_login_flow(self) -> Flow[None]:
-        """Delete a local login that is over. The user it overrode becomes the current user again."""
-        token = self.overridden
-        yield from self.flush_flow()
-        if token is not None:
-            self._unresolved, self.overridden = token, None
-            del self._session_cache
-            yield from self.resolve_flow()
 
     def cycle_key_flow(self) -> Flow[None]:
         """Give an anonymous session a new key. A signed-in session has had a new name since sign-in,

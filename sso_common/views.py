@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from django.contrib.auth import logout
+from django.contrib.auth import get_user, logout
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_protect
 
 from . import conf, responses, store
 from .addresses import login_path, portal_address, safe_next
-from .exceptions import NotAdmitted, NoToken, SSOError, StoreUnavailable
+from .exceptions import NotAdmitted, NoToken, SSOError, StoreUnavailable, UserReplaced
 from .forwarding import RETURNED, enter, to_portal_page
 from .http import sso_request
 
@@ -37,6 +37,10 @@ EXPLANATIONS: Final = {
     "revoked": _("Your session was ended. If you just signed in, a server's clock is wrong."),
     "inactive": _("Your account has been deactivated."),
     "unknown-key": _("This site doesn't recognize the portal's signing key."),
+    "user-replaced": _(
+        "You are signed in, but a part of this site treats you as signed out. This is a mistake in the "
+        "site's configuration. Its administrators can find it with “manage.py sso_doctor”."
+    ),
     "bad-signature": _("This site couldn't verify the portal's signature."),
 }
 DEFAULT_EXPLANATION: Final = _("This site couldn't accept your sign-in from the portal.")
@@ -47,12 +51,13 @@ class LoginView(View):
     """``GET /sso/login/?next=``: sign in at the portal, then return to ``next``."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        is_signed_in = request.user.is_authenticated
-        refusal: SSOError = getattr(request.session, "refusal", None) or NoToken()
-        is_known = is_signed_in or isinstance(refusal, NotAdmitted)
-        if is_known or RETURNED not in request.GET or responses.wants_json(request):
+        refusal = None if request.user.is_authenticated else find_refusal(request)
+        # The portal cannot help where a user is signed in and the site does not see it.
+        is_trouble = RETURNED in request.GET or isinstance(refusal, UserReplaced)
+        is_known = isinstance(refusal, NotAdmitted)
+        if refusal is None or is_known or not is_trouble or responses.wants_json(request):
             return enter(sso_request(request), request.user, safe_next(request))
-        logger.warning("A visitor returned from the portal and is not signed in: %s", refusal)
+        logger.warning("A visitor cannot be signed in: %s", refusal, extra={"reason": refusal.reason})
         return responses.page(
             "sso_common/problem.html",
             403,
@@ -60,6 +65,13 @@ class LoginView(View):
             explanation=EXPLANATIONS.get(refusal.reason, DEFAULT_EXPLANATION),
             retry_url=login_path(safe_next(request)),
         )
+
+
+def find_refusal(request: HttpRequest) -> SSOError:
+    """Why the user of a request is not authenticated."""
+    if get_user(request).is_authenticated:
+        return UserReplaced(f"by {request.user.__class__.__module__}.{request.user.__class__.__qualname__}")
+    return getattr(request.session, "refusal", None) or NoToken()
 
 
 @method_decorator([never_cache, login_not_required, csrf_protect], name="dispatch")

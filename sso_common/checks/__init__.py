@@ -21,6 +21,7 @@ from .keys import check_dsn, check_keys
 from .messages import Check
 from .middleware import check_middleware
 from .pages import check_pages
+from .replacements import check_replacements
 from .roles import check_roles
 from .sessions import check_engine, check_serializer
 from .settings import check_settings
@@ -35,6 +36,7 @@ CHECKS: Final[dict[str, Check]] = {
     "dsn": check_dsn,
     "keys": check_keys,
     "middleware": check_middleware,
+    "replacements": check_replacements,
     "backends": check_backends,
     "engine": check_engine,
     "serializer": check_serializer,

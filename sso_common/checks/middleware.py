@@ -11,8 +11,9 @@ from django.core.checks import Error
 
 from sso_common.middleware import AuthenticationMiddleware, SessionMiddleware
 
-from .imports import imported_class
+from .imports import imported, imported_class
 from .messages import Messages, check, error
+from .replacements import sets_user
 
 #: (id where ours is missing, ours, Django's)
 REPLACED = (
@@ -37,14 +38,22 @@ def check_middleware() -> Messages:
             yield error(
                 number,
                 f"MIDDLEWARE lacks the {ours.__name__} of sso_common.",
-                f'Write "sso_common.middleware.{ours.__name__}" in MIDDLEWARE, '
-                f'in place of "{theirs.__module__}.{theirs.__name__}".',
+                f'Write "sso_common.middleware.{ours.__name__}" in MIDDLEWARE, {place(classes, theirs)}.',
             )
         else:
             yield from duplicates(classes, ours, theirs)
     session, auth = first(classes, SessionMiddleware), first(classes, AuthenticationMiddleware)
     if session is not None and auth is not None:
         yield from wrong_order(classes, session, auth)
+
+
+def place(classes: Sequence[type], theirs: type) -> str:
+    """Say where ours belongs: in place of Django's, or above that of a product, which then asks ours."""
+    if theirs is django_auth.AuthenticationMiddleware and first(classes, theirs) is None:
+        for path in settings.MIDDLEWARE:
+            if sets_user(imported(path)):
+                return f'above "{path}"'
+    return f'in place of "{theirs.__module__}.{theirs.__name__}"'
 
 
 def first(classes: Sequence[type], wanted: type) -> int | None:

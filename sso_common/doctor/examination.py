@@ -8,7 +8,7 @@ from typing import Final
 from sso_common import checks, conf
 from sso_common.keys import PORTAL
 
-from . import configuration, portal, redis, servers
+from . import chain, configuration, portal, redis, servers
 from .bounded import Bounded
 from .findings import Finding, Level, skipped, worst
 
@@ -38,6 +38,8 @@ def examine(hosts: Sequence[str] = (), seconds: float = TIMEOUT) -> Iterator[Fin
     is_site = conf.dsn().site != PORTAL
     if is_site and worst(database) is not Level.FAILURE:
         yield from bounded("database.passwords", configuration.passwords)
+    if is_site:
+        yield from bounded("middleware", chain.middlewares, hosts)
     yield from examine_redis(bounded, is_site)
     if is_site:
         yield from bounded("portal.reachable", portal.reachable)

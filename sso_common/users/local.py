@@ -53,14 +53,16 @@ def is_behind(account: Account, version: int) -> bool:
     return account.version < version or (account.version == version and is_mapped_anew(account))
 
 
-def require_local_login(user_key: Any, since: float, *, is_emergency: bool) -> None:
+def require_local_login(user_key: str, since: float, *, is_emergency: bool) -> None:
     """Check a local login: users who are linked to a subject sign in at the portal.
 
     A superuser can log in locally in an emergency, and all users where ``SSO_LOCAL_LOGIN`` is set.
-    ``user_key``: the primary key. ``since``: when the login began, in seconds since the epoch. One query.
-    Raises ``LocalLoginRefused``, ``UserInactive`` or ``SessionRevoked``.
+    ``user_key``: the user's primary key, as Django stores it in a session. ``since``: when the login
+    began, in seconds since the epoch. One query. Raises ``LocalLoginRefused``, ``UserInactive`` or
+    ``SessionRevoked``.
     """
-    account = Account._default_manager.select_related("user").filter(user=user_key).first()
+    key = get_user_model()._meta.pk.to_python(user_key)
+    account = Account._default_manager.select_related("user").filter(user=key).first()
     if account is None:
         return
     sub = str(account.sub)

@@ -39,6 +39,9 @@ MESSAGES = "django.contrib.messages.middleware.MessageMiddleware"
 CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 COMMON = "django.middleware.common.CommonMiddleware"
 LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+PRODUCTS = "tests.sso_common.products.middleware"
+WEBLATE = f"{PRODUCTS}.WeblateLike"
+OWN_COOKIE = f"{PRODUCTS}.OwnCookie"
 PAGE_CACHE = "django.middleware.cache.UpdateCacheMiddleware"
 
 SSO_BACKEND = "sso_common.backends.SSOBackend"
@@ -196,6 +199,11 @@ BREAKS: list[tuple[str, Any, str]] = [
     ("sso.E004", middleware(STOCK_SESSION, COMMON, CSRF, AUTH, MESSAGES), f'in place of "{STOCK_SESSION}"'),
     ("sso.E005", middleware(SESSION, COMMON, CSRF, MESSAGES), f'"{AUTH}"'),
     ("sso.E005", middleware(SESSION, COMMON, CSRF, STOCK_AUTH, MESSAGES), f'in place of "{STOCK_AUTH}"'),
+    (
+        "sso.E005",
+        middleware(SESSION, COMMON, CSRF, WEBLATE, MESSAGES),
+        f'"{AUTH}" in MIDDLEWARE, above "{WEBLATE}"',
+    ),
     ("sso.E006", middleware(STOCK_SESSION, SESSION, AUTH), f'Remove "{STOCK_SESSION}"'),
     ("sso.E006", middleware(SESSION, AUTH, STOCK_AUTH), f'Remove "{STOCK_AUTH}"'),
     ("sso.E007", middleware(AUTH, SESSION), f'Move "{SESSION}" up, above "{AUTH}"'),
@@ -352,6 +360,12 @@ BREAKS: list[tuple[str, Any, str]] = [
         {"AUTHENTICATION_BACKENDS": [MODEL_BACKEND, SSO_BACKEND]},
         f'Move "{SSO_BACKEND}" up, above "{MODEL_BACKEND}"',
     ),
+    ("sso.W021", middleware(SESSION, COMMON, CSRF, WEBLATE, AUTH), f'Move "{AUTH}" up, above "{WEBLATE}"'),
+    (
+        "sso.W022",
+        middleware(SESSION, COMMON, CSRF, AUTH, OWN_COOKIE),
+        "django.contrib.auth.get_user(request)",
+    ),
 ]
 
 
@@ -440,6 +454,12 @@ def test_isolation_level_of_mysql_that_hides_users_is_reported(
             middleware(MESSAGES, SESSION, AUTH)
             | {"MESSAGE_STORAGE": "django.contrib.messages.storage.cookie.CookieStorage"},
             id="messages without a session",
+        ),
+        pytest.param(
+            middleware(
+                SESSION, COMMON, CSRF, AUTH, WEBLATE, f"{PRODUCTS}.LazyCopy", f"{PRODUCTS}.LateOwnCookie"
+            ),
+            id="middlewares that ask who is signed in",
         ),
         pytest.param(rotated, id="two secrets during rotation"),
         pytest.param({"ALLOWED_HOSTS": ["127.0.0.1", "a.sso.testserver:8001"]}, id="additional hosts"),

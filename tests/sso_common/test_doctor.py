@@ -57,6 +57,7 @@ RULES = (
 #: What the doctor of a healthy site prints after the system checks.
 LINES = (
     *("settings.django", "database.migrations", "database.passwords", "cookie.host"),
+    *("middleware.reached", "middleware.session", "middleware.user", "middleware.response"),
     *("redis.reachable", "redis.version", "redis.role", "redis.persistence", "redis.eviction", "redis.user"),
     *("portal.reachable", "portal.secret", "portal.clock", "portal.keys", "portal.roles", "feed"),
 )

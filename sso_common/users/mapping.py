@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.core.signals import setting_changed
+from django.db import transaction
 from django.dispatch import receiver
 
 from sso_common import conf
@@ -86,10 +87,18 @@ def is_mapped_anew(account: Account) -> bool:
 
 
 def stored_mappings(fingerprints: Iterable[str], using: str) -> dict[str, Mapping]:
-    """Return the mappings with these fingerprints, and store the current one."""
+    """Return the mappings with these fingerprints, and let the current one be stored.
+
+    That is done after the commit: while a view holds its transaction open (``ATOMIC_REQUESTS``), all others
+    that store the same row would wait for it.
+    """
     current = current_mapping()
-    rows = Mapping._default_manager.using(using)
-    found = rows.in_bulk({*fingerprints, current.fingerprint})
+    found = Mapping._default_manager.using(using).in_bulk({*fingerprints, current.fingerprint})
     if current.fingerprint not in found:
-        rows.bulk_create([current], ignore_conflicts=True)
+        transaction.on_commit(functools.partial(store_mapping, current, using), using=using, robust=True)
     return found
+
+
+def store_mapping(mapping: Mapping, using: str) -> None:
+    """Store a mapping, unless another process has."""
+    Mapping._default_manager.using(using).bulk_create([mapping], ignore_conflicts=True)

@@ -23,7 +23,7 @@ from sso_common.users.mapping import PAUSE
 from tests.servers import ValkeyServer
 from tests.sso_common.portal import Portal
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 NOW = 1_900_000_000
 

@@ -34,9 +34,9 @@ from tests.sso_common.tools import (
     end,
     expire_in,
     has_identity,
+    record_name,
     session_data,
     sign_in,
-    site_name,
 )
 from tests.timing import WAIT, until
 
@@ -219,7 +219,7 @@ async def test_handshake_extends_the_idle_timeout_as_a_request_does(chat: Connec
     async with chat(ben):
         pass
 
-    assert store.client().ttl(site_name(ben)) > 1000
+    assert store.client().ttl(record_name(ben)) > 1000
 
 
 async def test_session_can_be_changed(chat: Connect, ben: SessionToken, client: Any) -> None:

@@ -34,6 +34,7 @@ class Part:
         watchdog: Watchdog,
         *,
         user: int | None = None,
+        folder: Path = ROOT,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -41,6 +42,7 @@ class Part:
         self.log = log
         self._watchdog = watchdog
         self._user = user  # for servers that refuse to run as root
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._is_swept = True  # the group is gone, and another process may get its number
 
@@ -67,7 +69,7 @@ class Part:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command,
-                cwd=ROOT,
+                cwd=self._folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

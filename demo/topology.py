@@ -17,7 +17,7 @@ from typing import Self
 from . import credentials, projects, valkey
 from .credentials import Credentials
 from .folder import DataFolder
-from .options import Options, Refused
+from .options import ROOT, Options, Refused
 from .parts import Part, Watchdog, stop_all
 from .ports import free_port, is_free, require_free
 from .preparation import prepare
@@ -158,6 +158,9 @@ class Topology:
         except Refused as error:
             raise Refused(f"{error} Its log is {part.log}:\n{part.tail()}") from error
 
-    def _add(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> Part:
-        self.parts[name] = Part(name, command, environment, self._data.log(name), self._watchdog)
+    def _add(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path = ROOT
+    ) -> Part:
+        log = self._data.log(name)
+        self.parts[name] = Part(name, command, environment, log, self._watchdog, folder=folder)
         return self.parts[name]

@@ -17,8 +17,10 @@ pin --upgrade $base --extra demo --extra postgres --group test --group lint --ou
 pin $base --extra demo --constraint requirements/dev.txt --output-file requirements/demo.txt
 # shellcheck disable=SC2086
 pin $base --extra postgres --constraint requirements/dev.txt --output-file requirements/server.txt
+pin --upgrade pyproject.toml --group products --output-file requirements/products.txt
+pin --upgrade pyproject.toml --group pretalx --output-file requirements/pretalx.txt
 
-if grep -nE '://|--find-links|file:| @ ' requirements/demo.txt requirements/dev.txt requirements/server.txt; then
+if grep -nE '://|--find-links|file:| @ ' requirements/*.txt; then
     echo "An address or a local path got into the pinned requirements." >&2
     exit 1
 fi

@@ -42,11 +42,12 @@ class Result:
 def rooms() -> dict[str, list[str]]:
     """Return room -> pytest's arguments. A folder with a ``settings.py`` is a room."""
     own = sorted(file.parent.name for file in HERE.glob("*/settings.py"))
-    plain = [f"--ignore=tests/{name}" for name in [*own, "stories"]]
+    plain = [f"--ignore=tests/{name}" for name in [*own, "stories", "products"]]
     # The longest first.
     return {
         "stories": ["tests/stories"],
         "sso_common": ["tests", *plain],
+        "products": ["tests/products"],
         **{name: [f"tests/{name}", f"--ds=tests.{name}.settings"] for name in own},
     }
 

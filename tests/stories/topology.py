@@ -20,15 +20,17 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
 from demo.options import ROOT, Options, options
+from demo.parts import stop_all
 from demo.ports import free_port
 from demo.topology import Topology
 from demo.valkey import wait_until_ready
@@ -54,11 +56,13 @@ class StoryTopology(Topology):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._changed: dict[str, dict[str, str]] = {}
+        #: The addresses of sites beside those of the demo.
+        self.addresses: dict[str, str] = {}
 
     @property
     def urls(self) -> dict[str, str]:
         """Part -> address in the browser."""
-        return self.options.urls
+        return self.options.urls | self.addresses
 
     def start(self) -> None:
         super().start()
@@ -81,6 +85,16 @@ class StoryTopology(Topology):
             if name in self.parts:
                 self.parts[name].environment = self.environment(project)
                 self.restart(name)
+
+    def start_part(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path
+    ) -> None:
+        """Start a process beside those of the demo. It is watched, restored and stopped with them."""
+        self._add(name, command, environment, folder).start()
+
+    def stop_parts(self, *names: str) -> None:
+        """Stop processes that ``start_part`` has started, and forget them."""
+        stop_all([self.parts.pop(name) for name in names])
 
     def restart(self, name: str) -> None:
         """Start or restart a part, and return when it answers."""
@@ -140,7 +154,8 @@ class StoryTopology(Topology):
         sent = {"Host": host, "X-Forwarded-Proto": scheme, **(headers or {})}
         if cookies:
             sent["Cookie"] = "; ".join(f"{key}={value}" for key, value in cookies.items())
-        connection = http.client.HTTPConnection("127.0.0.1", self.options.ports[name], timeout=timeout)
+        port = urlsplit(self.urls[name]).port if name in self.addresses else self.options.ports[name]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         try:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()

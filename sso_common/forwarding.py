@@ -91,7 +91,7 @@ def return_to(request: HttpRequest, target: str) -> HttpResponse:
     403 if that page, or a script in it, keeps sending them back here: they have no access to it.
     """
     response: HttpResponse = HttpResponseRedirect(target)
-    if RETURNED in request.GET:
+    if RETURNED in request.GET or request.headers.get("Sec-Fetch-User") == "?1":  # no script, but a click
         return response
     times = cookies.times_sent_to(request, target) + 1
     if times > MOST_TIMES:

@@ -10,6 +10,7 @@ from django.utils.cache import add_never_cache_headers
 
 from sso_common import conf, store
 from sso_common.exceptions import StoreUnavailable
+from sso_common.flows import Flow
 from sso_common.middleware import SessionMiddleware
 from sso_common.sessions import SessionStore as SiteSessionStore
 
@@ -30,9 +31,11 @@ class PortalSessionMiddleware(SessionMiddleware):
             exception = StoreUnavailable(type(exception).__name__)
         return super().process_exception(request, exception)
 
-    def save(self, request: HttpRequest, session: SiteSessionStore, response: HttpResponseBase) -> None:
+    def save_flow(
+        self, request: HttpRequest, session: SiteSessionStore, response: HttpResponseBase
+    ) -> Flow[None]:
         """As ``sso_common``'s. No page that is about the visitor is stored."""
-        super().save(request, session, response)
+        yield from super().save_flow(request, session, response)
         if session.accessed:
             add_never_cache_headers(response)
 

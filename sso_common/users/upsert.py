@@ -237,14 +237,14 @@ class Upsert:
             send(signal, change.user, None, self.using, **extra)
 
     def write_accounts(self, changes: list[Change]) -> None:
-        accounts = [change.account for change in changes]
+        known = [change.account for change in changes if not change.account._state.adding]
         # A new account that another transaction has inserted is a conflict, and never updated.
-        self.accounts.bulk_create([account for account in accounts if account._state.adding])
+        self.accounts.bulk_create([change.account for change in changes if change.account._state.adding])
         # Known accounts exist and are locked, so all of these rows are updated; bulk_update takes ten times
         # as long. MySQL cannot name the key. It finds the same row: no other account has the user.
         can_name_key = connections[self.using].features.supports_update_conflicts_with_target
         self.accounts.bulk_create(
-            [account for account in accounts if not account._state.adding],
+            known,
             update_conflicts=True,
             unique_fields=["sub"] if can_name_key else None,
             update_fields=[

@@ -796,3 +796,14 @@ def test_a_receiver_that_fails_keeps_nobody_active() -> None:
     assert deactivated == 2
     assert not User.objects.filter(is_active=True).exists()
     assert not Account.objects.filter(is_active=True).exists()
+
+
+
+def test_new_account_is_written_once() -> None:
+    table = Account._meta.db_table
+
+    with CaptureQueriesContext(connection) as captured:
+        upsert_users([person("anna"), person("ben")])
+
+    writes = [each["sql"] for each in captured if each["sql"].startswith(("INSERT", "UPDATE"))]
+    assert len([sql for sql in writes if f'{table}"' in sql.partition("(")[0]]) == 1

@@ -109,9 +109,11 @@ def new_person(shell: Callable[[str], Shell], hashes: dict[str, str]) -> Callabl
             hashes[person.password] = shell("portal")(source, password=person.password)
         sub = shell("portal")(
             """
+            from allauth.account.models import EmailAddress
             from portal.registry import services
             user = User(username=username, email=email, password=password, **fields)
             user.save()
+            EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
             for site, role in roles.items():
                 services.give_role(user, site, role)
             user.pk

@@ -86,15 +86,21 @@ R = TypeVar("R", bound=Runner)
 def both(
     flow: Callable[Concatenate[R, P], Flow[T]],
 ) -> tuple[Callable[Concatenate[R, P], T], Callable[Concatenate[R, P], Coroutine[Any, Any, T]]]:
-    """The sync and the async method that carry out a flow: ``save, asave = both(save_flow)``."""
+    """The sync and the async method that carry out a flow: ``save, asave = both(save_flow)``.
+
+    They carry out the flow of this name that the object has: that of a subclass, if it overrides the flow.
+    """
+    name = flow.__name__
 
     @functools.wraps(flow)
     def method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.run(flow(self, *args, **kwargs))
+        own: Flow[T] = getattr(self, name)(*args, **kwargs)
+        return self.run(own)
 
     @functools.wraps(flow)
     async def async_method(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.arun(flow(self, *args, **kwargs))
+        own: Flow[T] = getattr(self, name)(*args, **kwargs)
+        return await self.arun(own)
 
     method.__name__ = flow.__name__.removesuffix("_flow")
     async_method.__name__ = f"a{method.__name__}"

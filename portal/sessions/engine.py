@@ -10,7 +10,7 @@ from sso_common import sessions, store
 from sso_common.adoption import adoptable
 from sso_common.database import reported_outage
 from sso_common.exceptions import Absent
-from sso_common.flows import Flow, both
+from sso_common.flows import Flow
 from sso_common.identity import Identity
 from sso_common.tokens import SessionToken
 
@@ -111,5 +111,3 @@ class SessionStore(sessions.SessionStore):
         yield from records.remove_from_index(identity.sid, identity.sub)
         yield from super().sign_out_flow()
         self.is_over = True
-
-    sign_out, asign_out = both(sign_out_flow)

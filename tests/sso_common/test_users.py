@@ -798,7 +798,6 @@ def test_a_receiver_that_fails_keeps_nobody_active() -> None:
     assert not Account.objects.filter(is_active=True).exists()
 
 
-
 def test_new_account_is_written_once() -> None:
     table = Account._meta.db_table
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from asgiref.sync import sync_to_async
 
+from sso_common.flows import Flow
 from sso_common.sessions import CreateError, SessionStore
 
 from .variants import Do, Mode, SignedIn
@@ -122,3 +124,21 @@ async def test_session_that_failed_to_create_can_still_update(do: Do) -> None:
     await do(session, "save")
 
     assert dict(await do(SessionStore(session.session_key), "items")) == {"a": 3, "b": 2}
+
+
+class StampedStore(SessionStore):
+    """A site's own engine, which overrides a flow."""
+
+    def save_flow(self, must_create: bool = False) -> Flow[None]:
+        self["stamp"] = 1
+        yield from super().save_flow(must_create)
+
+
+async def test_a_subclass_overrides_a_flow_for_sync_and_async_code() -> None:
+    first, second = StampedStore(), StampedStore()
+
+    await sync_to_async(first.save)()
+    await second.asave()
+
+    for store in (first, second):
+        assert await SessionStore(store.session_key).aget("stamp") == 1

@@ -41,17 +41,19 @@ class AnnouncingSession(LoginSession):
         identity = self.known_identity
         if identity is None or self.is_announced or self.request is None:
             return
-        self.is_announced = True
+        # Until the store answers, and for good if it is new: what a cancelled request takes back.
+        self.is_announced = self.has_announced = True
         milliseconds = self.due_extension()
         try:
             is_new = yield from store.announce_once(identity.sid, seconds_left(identity), milliseconds)
         except StoreUnavailable as error:
             logger.warning("Sign-in not announced: %s", error, extra={"reason": error.reason})
+            self.has_announced = False
             return
         if milliseconds is not None:
             self._ttl = milliseconds
+        self.has_announced = is_new
         if is_new:
-            self.has_announced = True
             yield functools.partial(announce, self.request, user)
 
     def take_back_flow(self) -> Flow[None]:

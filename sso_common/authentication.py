@@ -52,8 +52,9 @@ class AuthenticatedSession(AnnouncingSession):
             user.backend = path
             if self.known_identity is not identity:  # signed out in the meantime
                 return None
-            self.user = user
-            yield from self.announce_flow(user)
+            if self.user is None:  # else another thread or coroutine was faster
+                self.user = user
+                yield from self.announce_flow(user)
         return self.user  # a receiver may have signed the user out
 
     def login_value_flow(self, key: str, stored: Any) -> Flow[Any]:

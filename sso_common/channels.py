@@ -106,7 +106,8 @@ async def still_signed_in(scope: Scope) -> bool:
 async def sign_out(scope: Scope) -> None:
     """Sign the user of a socket out, on all sites. (Channels' own ``logout`` does not.)"""
     request = as_request(scope)
-    request.session = scope["session"]
+    request.session = session = scope["session"]
+    session.unavailable = None  # an outage is over after a request, and a socket lives longer
     attach(sso_request(request))
     await alogout(request)
     scope["user"], scope["sso"] = AnonymousUser(), None

@@ -58,7 +58,8 @@ class LoginSession(ExpiringSession):
             with reported_outage():
                 yield partial(users.require_local_login, data[SESSION_KEY], since, is_emergency=is_emergency)
         except Absent as refusal:
-            yield from self.end_local_login_flow(refusal)
+            if self._session_cache is data:  # no other thread or coroutine has ended it
+                yield from self.end_local_login_flow(refusal)
             return False
         return True
 

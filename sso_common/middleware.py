@@ -7,6 +7,8 @@ view does.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -47,7 +49,13 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         self.process_request(request)
-        response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        try:
+            response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+        except asyncio.CancelledError:
+            if (session := session_of(request)) is not None:
+                with contextlib.suppress(Unavailable):
+                    await session.arun(session.take_back_flow())
+            raise
         session = session_of(request)
         if session is None:
             return response
@@ -63,7 +71,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         session.request, session.is_unsafe = request, request.method not in csrf.SAFE_METHODS
         session.check_login, session.login_ended = (
             partial(check_login, request),
-            partial(rotate_token, request),
+            partial(local_login_ended, request),
         )
         request.session = session
 
@@ -94,7 +102,7 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
         try:
             if session.unavailable is None:
                 yield from self.save_flow(request, session, response)
-        except StoreUnavailable as error:
+        except Unavailable as error:  # at the portal also the database
             session.unavailable = error
         # A view or a template may have swallowed the exception and taken the user for anonymous.
         if session.unavailable is not None:
@@ -255,6 +263,13 @@ def user_flow(request: SSORequest) -> Flow[User]:
             yield from session.end_local_login_flow()
     user = yield from session.user_flow()
     return AnonymousUser() if user is None else user
+
+
+def local_login_ended(request: HttpRequest) -> None:
+    """Let nothing of the local user stay in a request."""
+    rotate_token(request)
+    if hasattr(request, "sso"):
+        attach_identity(request)
 
 
 def check_login(request: HttpRequest, user_key: str) -> None:

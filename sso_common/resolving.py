@@ -116,13 +116,15 @@ class ResolvingSession(RunningSession):
         except Unavailable:
             raise
         except SSOError as refusal:
-            self.refuse(refusal)
-            if not hasattr(self, "_session_cache"):
-                self._open(stored.anonymous)
+            if self._unresolved is token:
+                self.refuse(refusal)
+                if not hasattr(self, "_session_cache"):
+                    self._open(stored.anonymous)
         else:
             yield from self._open_signed_in(token, identity, stored)
         # Only now, so that no other thread treats a half-open session as resolved.
-        self._unresolved = None
+        if self._unresolved is token:
+            self._unresolved = None
 
     def resolve(self) -> None:
         """Find out who is signed in, once. Raises ``StoreUnavailable``."""
@@ -160,6 +162,8 @@ class ResolvingSession(RunningSession):
         opened, is_stale = self._decode(stored.fields), self._session_key is not None
         if self._session_key is not None and stored.anonymous and not is_cleared:
             opened, is_stale = yield from self._adopt(identity, self._session_key, opened)
+        if self._unresolved is not token:
+            return  # while a function ran, another thread or coroutine has resolved it, or signed out
         # All at once: a hook that fails leaves the session unresolved.
         self._token, self._identity, self._ttl = token, identity, stored.ttl
         self._session_key = token.sid
@@ -193,7 +197,8 @@ class ResolvingSession(RunningSession):
         if claimed:
             chosen: dict[str, Any] = {}
             anonymous = decode_fields(claimed, self.serializer())
-            if SESSION_KEY not in anonymous:  # an older local login: its data belongs to another user
+            # An older local login, or what its user sent as it ended, belongs to another user.
+            if SESSION_KEY not in anonymous and OVERRIDDEN_SID not in anonymous:
                 hook, data = conf.adopt_session(), dict(opened.values)
                 chosen = yield functools.partial(hook, adoptable(anonymous), data)
             encoded = encode_fields(chosen, self.serializer())

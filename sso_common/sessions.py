@@ -12,6 +12,7 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.utils.crypto import get_random_string
 
 from . import store
+from .adoption import OVERRIDDEN_SID
 from .authentication import AuthenticatedSession
 from .fields import Stored, decode_fields, encode_fields, find_changes
 from .flows import Flow, both
@@ -121,6 +122,8 @@ class SessionStore(AuthenticatedSession):
         yield from self.resolve_flow()
         # May find that there is no session with the presented key, and forget the key.
         data = yield from self.open_flow(no_load=must_create)
+        if self.overridden is not None and data and not self.has_local_login():
+            data[OVERRIDDEN_SID] = self.overridden.sid  # of a user whose login has just ended: not adopted
         if self._token is None and self._session_key is None:
             yield from self.create_flow()
             return

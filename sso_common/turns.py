@@ -86,10 +86,11 @@ class Turn:
 
     def _is(self, me: Any) -> bool:
         """Whether a thread or task has the turn, or is sync code on the loop of the task that has it."""
-        if me == self._holder:
+        holder = self._holder  # another thread may change it
+        if me == holder:
             return True
-        if isinstance(self._holder, asyncio.Task) and not isinstance(me, asyncio.Task):
-            return is_running(self._holder.get_loop())
+        if isinstance(holder, asyncio.Task) and not isinstance(me, asyncio.Task):
+            return is_running(holder.get_loop())
         return False
 
 

@@ -88,7 +88,7 @@ class SessionStore(sessions.SessionStore):
         if self._identity is not None and self._identity.sub != identity.sub:
             data = {}
         anonymous_key = self._session_key if self._identity is None else None
-        self._unresolved = self.refusal = None
+        self._unresolved = self.refusal = self.user = None
         self._token, self._identity = token, identity
         self._ttl = identity.idle * 1000
         self._session_key = token.sid

@@ -6,21 +6,24 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth import logout
+from django.contrib.auth import get_user, login, logout
 from django.contrib.auth.signals import user_logged_in
 from django.db import OperationalError, connection
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 
 from portal.audit.models import AuditEvent
 from portal.sessions import ending, following, issuing
 from portal.sessions.engine import SessionStore
+from portal.sessions.middleware import PortalSessionMiddleware
 from portal.sessions.models import EndReason, Session
 from sso_common import sessions, store
 from sso_common.exceptions import DatabaseUnavailable, StoreUnavailable
+from sso_common.middleware import AuthenticationMiddleware
 from sso_common.tokens import SessionToken
 from tests.servers import ValkeyServer
 
-from .people import browser, is_live, is_signed_in, person, sign_in
+from .people import HOST, browser, is_live, is_signed_in, person, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -198,3 +201,21 @@ def test_logout_ends_and_records_the_session_once(anna: Any) -> None:
 
     assert Session.objects.get().ended_reason == "signed_out"
     assert [event.sub for event in AuditEvent.objects.filter(kind="signed_out")] == [anna.pk]
+
+
+def test_after_a_sign_in_over_another_the_session_has_one_user(anna: Any) -> None:
+    ben, client, seen = person("ben"), browser(), []
+    sign_in(client)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        assert request.user == anna
+        login(request, ben, "portal.accounts.backends.PasswordBackend")
+        seen.extend([request.user, get_user(request)])
+        return HttpResponse()
+
+    cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
+    request = RequestFactory(headers={"cookie": cookie, "host": HOST}).post("/")
+    PortalSessionMiddleware(AuthenticationMiddleware(view))(request)
+
+    assert seen == [ben, ben]
+    assert request.session.identity.sub == ben.pk

@@ -28,6 +28,8 @@ RETURNED: Final = "returned"
 #: Redirects of a signed-in user from a login page to the same page, in quick succession, before it is taken
 #: for a loop. More than one, because people click twice.
 MOST_TIMES: Final = 2
+#: The same after a click: each takes two of the 20 redirects that browsers follow.
+MOST_CLICKS: Final = 5
 
 
 def replace_page(request: SSORequest, page: str, user: User) -> HttpResponse | None:
@@ -91,10 +93,11 @@ def return_to(request: HttpRequest, target: str) -> HttpResponse:
     403 if that page, or a script in it, keeps sending them back here: they have no access to it.
     """
     response: HttpResponse = HttpResponseRedirect(target)
-    if RETURNED in request.GET or request.headers.get("Sec-Fetch-User") == "?1":  # no script, but a click
+    if RETURNED in request.GET:
         return response
     times = cookies.times_sent_to(request, target) + 1
-    if times > MOST_TIMES:
+    # Browsers send Sec-Fetch-User with every redirect that follows a click, and give up after 20 of them.
+    if times > (MOST_CLICKS if request.headers.get("Sec-Fetch-User") == "?1" else MOST_TIMES):
         return responses.forbidden(request)
     cookies.count_sent_to(response, target, times)
     return response

@@ -82,7 +82,7 @@ class UserAdmin(DjangoUserAdmin):
         return self._may_touch(request, obj) and super().has_delete_permission(request, obj)
 
     def _may_touch(self, request: HttpRequest, obj: Any) -> bool:
-        return obj is None or self._mine(request, User.objects.filter(pk=obj.pk)).exists()
+        return obj is None or self.mine(request, User.objects.filter(pk=obj.pk)).exists()
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Save, and send a link to confirm an address that was changed."""
@@ -96,17 +96,17 @@ class UserAdmin(DjangoUserAdmin):
     @admin.action(description=_("Deactivate: end all sessions and block sign-in"), permissions=["change"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Takes effect at every site with the next request."""
-        self._report(request, self._mine(request, queryset).update(is_active=False))
+        self._report(request, self.mine(request, queryset).update(is_active=False))
 
     @admin.action(description=_("Activate"), permissions=["change"])
     def activate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Sessions that have ended stay ended."""
-        self._report(request, self._mine(request, queryset).update(is_active=True))
+        self._report(request, self.mine(request, queryset).update(is_active=True))
 
     @admin.action(description=_("Sign out everywhere"), permissions=["change"])
     def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """End all sessions. The people can sign in again."""
-        users = list(self._mine(request, queryset))
+        users = list(self.mine(request, queryset))
         for user in users:
             services.sign_out_everywhere(user)
             audit.record(
@@ -117,7 +117,7 @@ class UserAdmin(DjangoUserAdmin):
             )
         self._report(request, len(users))
 
-    def _mine(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+    def mine(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
         """Return the users whom the member of staff may change."""
         if request.user.is_superuser:
             return queryset

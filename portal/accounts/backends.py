@@ -20,4 +20,7 @@ class PasswordBackend(AuthenticationBackend):
         user = lookup.by_login(email or username)
         if user is None and email and email != username:
             user = lookup.by_username(username)
-        return self._check_password(user, credentials["password"])
+        try:
+            return self._check_password(user, credentials["password"])
+        except ValueError:  # an imported hash with parameters that its algorithm refuses
+            return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import Value
 from django.db.models.functions import Lower
@@ -46,9 +47,15 @@ def by_email(address: str) -> User | None:
 
 def invited(address: str) -> User | None:
     """Return the user whom staff have added with this address and who is still to set a password, or None."""
+    from .imported import ImportedAccount
+
     rows = get_user_model().objects.filter(last_login=None, email_verified=False).alias(lower=Lower("email"))
     user = rows.filter(lower=Lower(Value(without_nul(address)))).first()
-    return None if user is None or user.has_usable_password() else user
+    if user is None or ImportedAccount.objects.filter(sub=user.pk).exists():
+        return None  # an imported account has data at its site, and the site has not confirmed the address
+    # Nobody has ever signed in: the owner of the mailbox takes over what a stranger has signed up with it.
+    is_signed_up = settings.ACCOUNT_EMAIL_VERIFICATION == "mandatory"
+    return user if is_signed_up or not user.has_usable_password() else None
 
 
 def without_nul(text: str) -> str:

@@ -13,7 +13,8 @@ from django.db.models import Q
 
 def find_person(text: str) -> Any:
     """Return the user with this username, email address or subject. Raises ``CommandError``."""
-    wanted = Q(username__iexact=text) | Q(email__iexact=text)
+    # An address counts if it is confirmed, and a username that looks like one is nobody's name.
+    wanted = Q(email__iexact=text, email_verified=True) if "@" in text else Q(username__iexact=text)
     with contextlib.suppress(ValueError):
         wanted |= Q(sub=uuid.UUID(text))
     found = list(get_user_model().objects.filter(wanted)[:2])

@@ -46,9 +46,11 @@ class RoleInline(admin.TabularInline):
     model = Role
     extra = 0
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only superusers rename a role: whoever holds it would hold another one."""
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only superusers define roles: others could delete one and create it again for themselves."""
         return bool(request.user.is_superuser)
+
+    has_change_permission = has_delete_permission = has_add_permission
 
 
 class GrantInline(GivesOwnRoles, admin.TabularInline):
@@ -131,6 +133,13 @@ class RoleAdmin(admin.ModelAdmin):
     list_filter = ["site"]
     search_fields = ["name", "label", "site__name"]
     inlines = [GrantInline]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Only superusers define roles: others could delete one and create it again for themselves."""
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> list[str]:
         """Only superusers rename a role: whoever holds it would hold another one."""

@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Lower
 from django.http import HttpRequest
 
 from portal.registry.destinations import checked_next
@@ -35,7 +39,9 @@ class PortalAccountAdapter(DefaultAccountAdapter):
         """As allauth's, for the first of several simultaneous requests, so that one mail is sent."""
         if not claim_once(f"confirm:{email_address.pk}", seconds=60):
             return False
-        return bool(super().confirm_email(request, email_address))
+        with transaction.atomic():
+            yield_address(email_address)
+            return bool(super().confirm_email(request, email_address))
 
     def format_email_subject(self, subject: str) -> str:
         return subject
@@ -45,6 +51,14 @@ class PortalAccountAdapter(DefaultAccountAdapter):
         links = {name: at_the_portal(url) for name, url in context.items() if name.endswith("_url")}
         more = {"portal_url": settings.PORTAL_URL.geturl(), "is_open_for_signup": settings.SSO_OPEN_SIGNUP}
         super().send_mail(template_prefix, email, {**context, **more, **links})
+
+
+def yield_address(address: EmailAddress) -> None:
+    """Take an address that is being confirmed from a user who never has: it is their mistake."""
+    users = get_user_model().objects.exclude(pk=address.user_id).filter(email_verified=False)
+    for user in users.alias(lower=Lower("email")).filter(lower=Lower(Value(address.email))):
+        user.email = f"{user.pk.hex}@sso.invalid"
+        user.save()
 
 
 def at_the_portal(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -15,6 +16,13 @@ from sso_common.exceptions import StoreUnavailable
 
 from .ending import end_session
 from .models import EndReason, Session
+
+
+def people(request: HttpRequest) -> QuerySet[Any]:
+    """The users whose sessions a member of staff may end."""
+    model = get_user_model()
+    users: Any = admin.site.get_model_admin(model)
+    return users.mine(request, model.objects.all())
 
 
 @admin.register(Session)
@@ -38,7 +46,7 @@ class SessionAdmin(admin.ModelAdmin):
     def end(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         """End these sessions everywhere."""
         try:
-            for row in queryset.filter(ended_at__isnull=True):
+            for row in queryset.filter(ended_at__isnull=True, user__in=people(request)):
                 end_session(row.sid, EndReason.REVOKED)
                 audit.record("session_ended", sub=row.user_id, actor=request.user.pk, sid=row.sid)
         except StoreUnavailable:

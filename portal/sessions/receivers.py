@@ -23,7 +23,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from portal.accounts import lookup
-from portal.accounts.announcements import sessions_must_end, users_changed
+from portal.accounts.announcements import account_changed, sessions_must_end, users_changed
 from portal.audit import services as audit
 from portal.registry.announcements import sites_changed, sites_changing
 from sso_common.exceptions import StoreUnavailable
@@ -105,6 +105,13 @@ def end_other_sessions(user: Any) -> None:
 @receiver(sessions_must_end, dispatch_uid="sessions.must_end")
 def end_all_sessions(subs: Collection[uuid.UUID], **_: Any) -> None:
     try_to_end_sessions(subs, None, EndReason.ACCOUNT)
+
+
+@receiver(account_changed, dispatch_uid="sessions.rights_changed")
+def follow_rights(sub: uuid.UUID, after: dict[str, Any], **_: Any) -> None:
+    """End the sessions of a user who becomes staff: one from before the portal's cookie may be a thief's."""
+    if after.get("is_staff") or after.get("is_superuser"):
+        transaction.on_commit(lambda: try_to_end_sessions({sub}, None, EndReason.ACCOUNT), robust=True)
 
 
 def try_to_end_sessions(subs: Collection[uuid.UUID], except_sid: str | None, reason: EndReason) -> None:

@@ -151,7 +151,8 @@ def unlink_user(user: Any) -> uuid.UUID:
         if change.changed:
             update_users([(user, change.changed)], using)
         write_groups([change], using)
+        sub = account.sub
         account.delete()
-        return account.sub
+        return sub
 
     return atomically(using, unlink)

@@ -48,6 +48,9 @@ def merge_users(
         FeedCursor.lock()
         accounts = Account._default_manager.using(using).filter(user__in=[source.pk, target.pk])
         Account.lock(accounts.values_list("sub", flat=True))
+        # Whoever inserts a row that points to one of the two waits, and fails: no row is deleted unseen.
+        users = type(target)._base_manager.using(using).filter(pk__in=[source.pk, target.pk])
+        list(users.order_by("pk").select_for_update().values_list("pk"))
         check_links(source, target, snapshot, using)
         merge = Merger(source, target, using).run()
         if not merge.conflicts:
@@ -138,6 +141,8 @@ class Merger:
         for model, conditions, column in generic_keys(self.source):
             rows = model._base_manager.using(self.using).filter(**conditions)
             self.update(rows, column, self.target.pk)
+        self.source.refresh_from_db(using=self.using)
+        self.target.refresh_from_db(using=self.using)
         self.compare_fields()
         return self.merge
 
@@ -185,7 +190,9 @@ class Merger:
         """Find values of the source that the target lacks, and those that contradict each other."""
         for each in own_fields(type(self.source)):
             mine, other = getattr(self.source, each.attname), getattr(self.target, each.attname)
-            if mine == other or is_empty(each, mine):
+            is_self_key = each.is_relation and isinstance(self.target, each.related_model)
+            is_target = is_self_key and mine == self.target.pk
+            if mine == other or is_empty(each, mine) or is_target:
                 continue
             if is_empty(each, other):
                 self.merge.copied.append(each.attname)

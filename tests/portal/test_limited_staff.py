@@ -10,8 +10,9 @@ from django.test import Client
 
 from portal.registry import services as registry
 from portal.registry.models import Grant, Role
+from portal.sessions.models import Session
 
-from .people import PASSWORD, browser, person, sign_in
+from .people import PASSWORD, browser, is_live, person, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,6 +93,31 @@ def test_attack_staff_rename_a_role_that_they_hold(
 
     helper_role.refresh_from_db()
     assert helper_role.name == "helper"
+
+
+def test_attack_staff_define_a_role_for_themselves(client: Client, clerk: Any, admin_role: Role) -> None:
+    site = admin_role.site_id
+    grant = inline("grants", {"user": clerk.pk})
+    added = client.post("/admin/registry/role/add/", {"site": site, "name": "owner", "label": "x"} | grant)
+    deleted = client.post(f"/admin/registry/role/{admin_role.pk}/delete/", {"post": "yes"})
+    row = {"id": admin_role.pk, "site": site, "name": "admin", "DELETE": "on"}
+    form = {"origin": "https://a.sso.localhost", "title": "Notes", "access": "everyone", "order": "0"}
+    client.post(f"/admin/registry/site/{site}/change/", form | inline("roles", row, initial=1))
+
+    assert (added.status_code, deleted.status_code) == (403, 403)
+    assert Role.objects.filter(pk=admin_role.pk).exists()
+    assert [held.role.name for held in clerk.grants.all()] == ["helper"]
+
+
+def test_attack_staff_sign_out_a_superuser(client: Client) -> None:
+    root = person("root", is_staff=True, is_superuser=True)
+    theirs = browser()
+    sign_in(theirs, "root")
+    row = Session.objects.get(user=root)
+
+    client.post("/admin/portal_sessions/session/", {"action": "end", "_selected_action": [row.sid]})
+
+    assert is_live(row.sid)
 
 
 def test_attack_staff_set_the_password_of_somebody_who_holds_more(client: Client, admin_role: Role) -> None:

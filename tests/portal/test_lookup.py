@@ -13,11 +13,15 @@ from allauth.core import context
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core import mail
+from django.core.management import CommandError
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from portal.accounts import lookup
+from portal.accounts.imported import ImportedAccount
+from portal.accounts.importing import is_known_hash
+from portal.accounts.people import find_person
 from portal.sessions.forms import PortalResetPasswordForm
 
 from .people import PASSWORD, browser, is_signed_in, person, sign_in
@@ -253,3 +257,72 @@ def test_mail_about_an_unknown_account_offers_no_closed_sign_up() -> None:
     (message,) = mail.outbox
     assert "signup" not in message.body
     assert "There is no account with this address" in message.body
+
+
+# --- addresses that nobody has confirmed ----------------------------------------------------------------
+
+
+def test_address_that_somebody_else_has_and_never_confirmed_goes_to_its_owner(anna: Any) -> None:
+    eve = person("eve", email_verified=False)
+    get_user_model().objects.filter(pk=eve.pk).update(email="anna.new@example.com")
+    client = browser()
+    sign_in(client)
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    client.post("/accounts/email/", {"action_add": "", "email": "anna.new@example.com"})
+    (link,) = re.findall(r"http\S+/confirm-email/\S+", mail.outbox[-1].body)
+
+    client.post(link.removeprefix("http://portal.sso.localhost"))
+
+    anna.refresh_from_db()
+    eve.refresh_from_db()
+    assert anna.email == "anna.new@example.com"
+    assert eve.email.endswith("@sso.invalid")
+
+
+def test_attack_imported_account_does_not_go_to_the_owner_of_a_mistyped_address() -> None:
+    ada = get_user_model().objects.create_user("ada", "bob@example.com")
+    ImportedAccount.objects.create(site="site_a", key="1", sub=ada.pk)
+
+    assert request_reset("bob@example.com") == []
+
+
+@override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory", SSO_OPEN_SIGNUP=True)
+def test_owner_of_a_mailbox_takes_over_what_a_stranger_has_signed_up_with_it() -> None:
+    get_user_model().objects.create_user("mallory", "anna@example.com", "of-mallory")
+
+    assert len(request_reset("anna@example.com")) == 1
+
+
+@pytest.mark.parametrize("text", ["boss@example.com", "eve@example.com"])
+def test_attack_name_or_unconfirmed_address_is_no_persons_address(text: str) -> None:
+    get_user_model().objects.create_user("boss@example.com", "mallory@example.com", email_verified=True)
+    person("eve", email_verified=False)
+
+    with pytest.raises(CommandError):
+        find_person(text)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "pbkdf2_sha256$2000000000$salt$hash",
+        "argon2$argon2id$v=19$m=4194304,t=100,p=8$c2FsdHNhbHQ$aGFzaGhhc2g",
+        "bcrypt_sha256$$2b$31$" + "a" * 53,
+        "scrypt$3$salt$8$1$hash",
+    ],
+)
+def test_attack_imported_hash_does_not_stop_the_portal(anna: Any, encoded: str) -> None:
+    is_known = is_known_hash(encoded)
+    get_user_model().objects.filter(pk=anna.pk).update(password=encoded)
+
+    assert not is_known or sign_in(browser()).status_code == 200
+
+
+def test_attack_thief_of_a_session_does_not_become_staff_with_its_user(anna: Any) -> None:
+    client = browser()
+    sign_in(client)
+
+    anna.is_staff = True
+    anna.save()
+
+    assert not is_signed_in(client)

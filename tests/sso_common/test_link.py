@@ -182,7 +182,7 @@ def test_output_names_each_user_and_the_next_command(portal: Portal) -> None:
 
     assert f"ada  {testing.subject('ada')}  can be linked" in out.getvalue()
     assert "not verified at the portal" in out.getvalue()
-    assert "sso_link --apply" in out.getvalue()
+    assert "Add --apply to the same command" in out.getvalue()
 
 
 def test_failed_link_is_reported_and_rolled_back(portal: Portal) -> None:
@@ -401,6 +401,7 @@ def test_unlinked_user_stays_without_what_roles_gave_and_the_person_gets_a_new_u
     text = run("--unlink", "ada", "--apply")
 
     assert "they get a new user" in text
+    assert str(snapshot.sub) in text
     own.refresh_from_db()
     assert (own.is_staff, own.is_active, own.has_usable_password()) == (False, True, False)
     assert not own.groups.exists()

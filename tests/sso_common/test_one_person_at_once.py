@@ -208,9 +208,9 @@ async def test_a_socket_can_sign_out_after_an_outage() -> None:
     request = await channels.find_user(scope)
     scope |= {"session": request.session, "user": await request.auser(), "sso": await request.asso()}
 
-    with mock.patch.object(store, "aask", side_effect=StoreUnavailable("Timeout")):
-        with pytest.raises(StoreUnavailable):
-            await scope["session"].asave()
+    outage = mock.patch.object(store, "aask", side_effect=StoreUnavailable("Timeout"))
+    with outage, pytest.raises(StoreUnavailable):
+        await scope["session"].asave()
     await channels.sign_out(scope)
 
     assert not has_identity(token)

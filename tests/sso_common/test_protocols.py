@@ -59,7 +59,7 @@ def spoken(
 def test_configured_protocol_is_used(protocol: int) -> None:
     (info,) = store.ask([("CLIENT", "INFO")])
 
-    assert f" resp={protocol} " in info.decode()
+    assert f"resp={protocol}" in info.decode().split()  # Redis 7.0 has it last
 
 
 @pytest.mark.parametrize("mode", [Anonymous(), SignedIn()], ids=["anonymous", "signed in"])

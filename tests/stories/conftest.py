@@ -113,7 +113,7 @@ def new_person(shell: Callable[[str], Shell], hashes: dict[str, str]) -> Callabl
             from portal.registry import services
             user = User(username=username, email=email, password=password, **fields)
             user.save()
-            EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+            EmailAddress.objects.create(user=user, email=email, verified=user.email_verified, primary=True)
             for site, role in roles.items():
                 services.give_role(user, site, role)
             user.pk

@@ -112,6 +112,7 @@ def test_attack_open_redirects_at_the_portal_lead_to_its_home_page(
 
     for trick in TRICKS:
         for path in ("/sso/v1/enter", "/accounts/login/", "/sso/login/"):
+            careful.page.context.clear_cookies(name="__Host-sso-sent-to")  # each one counts as the first
             response = careful.open("portal", f"{path}?next={filled(trick, careful)}")
             assert careful.path.startswith("portal/"), trick
             assert response.status == 200, trick
@@ -157,6 +158,7 @@ def test_attack_open_redirects_at_a_site_lead_to_its_home_page(
     careful.sign_in(new_person())
 
     for trick in TRICKS:
+        careful.page.context.clear_cookies(name="__Host-sso-sent-to")  # each one counts as the first
         careful.open("site_a", f"/sso/login/?next={filled(trick, careful)}")
         assert careful.path == "site_a/", trick
 

@@ -145,13 +145,7 @@ class Command(BaseCommand):
             summary = "; ".join(f"{text}: {count}" for text, count in sorted(counts.items()))
             self.stdout.write(summary or "No users to link.")
             if any(each["status"] == "link" for each in rows):
-                same = f" --pairs {options['pairs']}" if options["pairs"] else ""
-                same = (
-                    f" --user {options['user']} --subject {options['subject']}" if options["user"] else same
-                )
-                self.stdout.write(
-                    f"Nothing was changed. Run `manage.py sso_link{same} --apply` to link them."
-                )
+                self.stdout.write("Nothing was changed. Add --apply to the same command to link them.")
         if any(each["status"] == "failed" for each in rows):
             raise CommandError("Some users could not be linked.")
 

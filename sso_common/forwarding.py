@@ -39,6 +39,8 @@ def replace_page(request: SSORequest, page: str, user: User) -> HttpResponse | N
     """
     if page == pages.LOGIN:
         response = replace_login(request, user)
+    elif page == pages.SIGN_IN:
+        response = None if user.is_authenticated else enter(request, user, request.get_full_path())
     elif user.is_authenticated and request.session.known_identity is None:
         return None  # a local login: password and account are local, too
     else:

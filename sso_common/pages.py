@@ -26,12 +26,14 @@ LOGIN: Final = "login"
 PORTAL_PAGES: Final = ("account", "password", "reset", "email", "signup")
 #: In ``SSO_ACCOUNT_PAGES``: nothing replaces the page, and no check reports it.
 OWN: Final = "local"
+#: In ``SSO_ACCOUNT_PAGES``: nothing replaces the page for users who are signed in. Others sign in first.
+SIGN_IN: Final = "sign-in"
 
 
 @functools.lru_cache(maxsize=1)
 def replaced() -> dict[str, str]:
     """{path as in ``plain``, or name: what replaces the page}, from the settings."""
-    return {name: page for name, page in listed().items() if page == LOGIN or page in PORTAL_PAGES}
+    return {name: page for name, page in listed().items() if page in {LOGIN, SIGN_IN, *PORTAL_PAGES}}
 
 
 def listed() -> dict[str, str]:

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage
 from django.urls import NoReverseMatch, reverse
 
 from sso_common import conf, pages
-from sso_common.pages import LOGIN, OWN, PORTAL_PAGES
+from sso_common.pages import LOGIN, OWN, PORTAL_PAGES, SIGN_IN
 
 from .keys import is_portal
 from .messages import Messages, check, error, warning
@@ -107,11 +107,11 @@ def wrong_entries(found: Iterable[Pattern]) -> Messages:
                 "Write the path of a page, or the name of its URL pattern with all namespaces"
                 f"{f' (perhaps {quoted(alike)})' if alike else ''}.",
             )
-        elif page not in {LOGIN, OWN, *PORTAL_PAGES}:
+        elif page not in {LOGIN, OWN, SIGN_IN, *PORTAL_PAGES}:
             yield error(
                 "E033",
                 f"SSO_ACCOUNT_PAGES maps {entry!r} to {page!r}, which is no page of the portal.",
-                f"Write one of {quoted([*PORTAL_PAGES, OWN])} in its place.",
+                f"Write one of {quoted([*PORTAL_PAGES, SIGN_IN, OWN])} in its place.",
             )
 
 

@@ -431,3 +431,17 @@ async def test_async_account_page_leads_to_the_portal(async_client: AsyncClient)
     response = await async_client.get("/async/login/")
 
     assert portal_page(response["Location"])[0] == "password"
+
+
+def test_page_with_a_login_form_inside_needs_a_sign_in_first(client: Client, settings) -> None:
+    settings.SSO_ACCOUNT_PAGES = {"/shop/login/": "sign-in"}
+    settings.SSO_LOGIN_PAGES = []
+
+    anonymous = client.get(SHOP, {"page": "2"})
+    form = client.post(SHOP, {"username": "anna"})
+    script = client.get(SHOP, headers=JSON)
+    testing.sign_in(client, "anna")
+
+    assert [wanted(each["Location"]) for each in (anonymous, form)] == [f"{SHOP}?page=2", SHOP]
+    assert script.status_code == 401
+    assert client.get(SHOP).status_code == 200

@@ -149,11 +149,11 @@ class SimulatedSession(SessionStore):
 
     def resolve_flow(self) -> Flow[None]:
         """Open the session for the simulation's user."""
-        if self._unresolved is not None:
-            token, self._unresolved = self._unresolved, None
-            identity = invent_identity(token)
-            self._verified = identity
+        token = self._unresolved
+        if token is not None:
+            self._verified = identity = invent_identity(token)
             yield from self._open_signed_in(token, identity, StoredSession(None, 1000 * LIFETIME, {}, {}))
+            self._unresolved = None
 
     def user_flow(self) -> Flow[Any]:
         """The simulation's user, until logout."""

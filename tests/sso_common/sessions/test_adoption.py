@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import SESSION_KEY
 
 from sso_common import flows, store
-from sso_common.adoption import NEVER_ADOPTED
+from sso_common.adoption import NEVER_ADOPTED, OVERRIDDEN_SID
 from sso_common.sessions import SessionStore
 from sso_common.tokens import SessionToken
 from tests.sso_common.tools import anonymous_name, counted_trips, end, sign_in, site_name
@@ -93,12 +93,19 @@ def test_unknown_anonymous_key_leaves_a_stale_cookie(token: SessionToken) -> Non
     assert session.is_cookie_stale
 
 
-@pytest.mark.parametrize("name", sorted(NEVER_ADOPTED - {SESSION_KEY}))
+@pytest.mark.parametrize("name", sorted(NEVER_ADOPTED - {SESSION_KEY, OVERRIDDEN_SID}))
 def test_attack_planted_key_is_never_adopted(token: SessionToken, name: str) -> None:
     session = SessionStore(save_anonymous(**{name: 60, "cart": [1]}), token=token)
 
     assert dict(session.items()) == {"cart": [1]}
     assert dict(SessionStore(token=token).items()) == {"cart": [1]}
+
+
+def test_nothing_that_a_local_login_has_left_is_adopted(token: SessionToken) -> None:
+    session = SessionStore(save_anonymous(**{OVERRIDDEN_SID: "of ben", "cart": [1]}), token=token)
+
+    assert dict(session.items()) == {}
+    assert session.is_cookie_stale
 
 
 def test_session_cleared_before_the_first_read_adopts_nothing(token: SessionToken) -> None:
